@@ -52,6 +52,7 @@ void obs_log_fields(enum obs_log_level level, const char *message,
 /* Once, at start. @service and @version are copied. Lines below @least are not written. */
 void obs_log_setup(const char *service, const char *version, enum obs_log_level least);
 void obs_log_set_version(const char *version); /* any thread */
+void obs_log_set_level(enum obs_log_level least);  /* any thread */
 int obs_log_level_parse(const char *text, enum obs_log_level *ret_level); /* 0 or -EINVAL */
 
 /* The trace that this thread works for: hex ids as in the line, NULL for none; copied. */

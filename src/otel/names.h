@@ -89,6 +89,7 @@ struct obs_metric_family *obs_metrics_named(struct obs_metrics *metrics, enum ob
 #define OBS_ATTR_SERVER_ADDRESS "server.address"
 #define OBS_ATTR_PEER_SERVICE "peer.service"
 #define OBS_ATTR_DB_SYSTEM "db.system"
+#define OBS_ATTR_DB_NAMESPACE "db.namespace"
 #define OBS_ATTR_DB_OPERATION "db.operation.name"
 #define OBS_ATTR_DB_STATEMENT "db.query.text"
 #define OBS_ATTR_DB_ROWS "db.response.returned_rows"

@@ -119,6 +119,7 @@ struct obs_tracer_stats {
 /* Starts the exporter's thread when there is an endpoint. Return: 0, -EINVAL (endpoint), -ENOMEM. */
 int obs_tracer_new(const struct obs_tracer_options *options, struct obs_tracer **ret_tracer);
 void obs_tracer_set_version(struct obs_tracer *tracer, const char *version);
+void obs_tracer_set_ratio(struct obs_tracer *tracer, double sample_ratio); /* any thread */
 void obs_tracer_stats(struct obs_tracer *tracer, struct obs_tracer_stats *ret_stats);
 /* Sends what waits, for at most @timeout_ms, then stops. */
 struct obs_tracer *obs_tracer_free(struct obs_tracer *tracer, unsigned timeout_ms);

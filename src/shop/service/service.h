@@ -39,6 +39,11 @@ struct service_definition {
     bool (*is_ready)(void *state, struct obs_reason *reterr_reason);
     void (*changed)(void *state, const struct obs_settings_view *view); /* may be NULL */
     void (*stop)(void *state); /* no request runs any more; release everything */
+
+    /* Rules between settings, before a change is written; may be NULL. See obs_settings_on_change(). */
+    int (*check)(const struct obs_settings_view *next, struct obs_reason *reterr_reason);
+    /* `observa-<name> migrate …`: usually one call of migrate_main(). NULL: no such subcommand. */
+    int (*migrate)(int argc, char *argv[]);
 };
 
 int service_run(const struct service_definition *definition, int argc, char *argv[]);

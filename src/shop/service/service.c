@@ -1,0 +1,498 @@
+/*
+ * Two listeners, two worker pools, one loop.
+ *
+ * The admin listener has a small pool of its own. If settings and profiles shared the API's
+ * workers, a saturated service could be neither looked at nor repaired, which is the moment both
+ * are needed.
+ */
+#include "shop/service/service.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "otel/profiler.h"
+#include "shop/service/service_internal.h"
+#include <errno.h>
+#include <event2/event.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { ARG_LISTEN, ARG_ADMIN, ARG_STATE, ARG_OTLP, ARG_RESOURCE, ARG_PROFILES, ARG_COMMON_COUNT };
+enum { ARGS_MAX = 32, ADMIN_WORKERS = 2, ADMIN_QUEUE = 32, ADMIN_CONNECTIONS = 64, BACKLOG = 1024 };
+enum { DRAIN_MS = 5000, ADMIN_DRAIN_MS = 200, FLUSH_MS = 1000, CONNECTIONS = 2048 };
+
+/* Threads of the shop keep little on their stacks; sanitizers need far more. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { STACK_BYTES = 2 << 20 };
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+enum { STACK_BYTES = 2 << 20 };
+#else
+enum { STACK_BYTES = 256 << 10 };
+#endif
+#else
+enum { STACK_BYTES = 256 << 10 };
+#endif
+
+static const struct obs_arg COMMON_ARGS[ARG_COMMON_COUNT] = {
+    [ARG_LISTEN] = {"listen", "OBSERVA_LISTEN", NULL, "ADDRESS",
+                    "where users and services connect"},
+    [ARG_ADMIN] = {"admin", "OBSERVA_ADMIN", NULL, "ADDRESS",
+                   "health, metrics, settings, profiles"},
+    [ARG_STATE] = {"state", "OBSERVA_STATE", "", "DIR",
+                   "keeps settings.json; empty: in memory only"},
+    [ARG_OTLP] = {"otlp-endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", "", "URL", "receiver of spans"},
+    [ARG_RESOURCE] = {"resource", "OTEL_RESOURCE_ATTRIBUTES", "", "K=V,…",
+                      "attributes of all spans"},
+    [ARG_PROFILES] = {"profiles-endpoint", "OBSERVA_PROFILES_ENDPOINT", "", "URL",
+                      "receiver of CPU profiles"},
+};
+
+struct obs_telemetry *service_telemetry(struct service *service)
+{
+    return &service->telemetry;
+}
+
+struct obs_settings *service_settings(struct service *service)
+{
+    return service->settings;
+}
+
+struct event_base *service_loop(struct service *service)
+{
+    return service->loop;
+}
+
+/* ---- settings ---- */
+
+static void apply_settings(struct service *s, const struct obs_settings_view *view)
+{
+    const struct service_definition *d = s->definition;
+    const char *version = obs_setting_text(view, SERVICE_ROW_VERSION);
+    enum obs_log_level level = OBS_LOG_INFO;
+
+    if (d->row_log_level != SIZE_MAX) {
+        (void)obs_log_level_parse(obs_setting_text(view, d->row_log_level), &level);
+        obs_log_set_level(level);
+    }
+    obs_log_set_version(version);
+    obs_metrics_set_version(s->telemetry.metrics, version);
+    obs_tracer_set_version(s->telemetry.tracer, version);
+    if (d->row_trace_ratio != SIZE_MAX)
+        obs_tracer_set_ratio(s->telemetry.tracer, obs_setting_number(view, d->row_trace_ratio));
+    if (d->row_workers != SIZE_MAX) {
+        int r = obs_worker_pool_resize(s->pool, (unsigned)obs_setting_int(view, d->row_workers),
+                                       (size_t)obs_setting_int(view, d->row_queue_limit));
+        if (r < 0)
+            obs_log(OBS_LOG_ERROR, "worker pool could not be resized, ignoring",
+                    OBS_TEXT("error", strerror(-r)));
+    }
+}
+
+static int check_settings(const struct obs_settings_view *next, void *userdata,
+                          struct obs_reason *reterr_reason)
+{
+    struct service *s = userdata;
+
+    return s->definition->check ? s->definition->check(next, reterr_reason) : 0;
+}
+
+static void settings_changed(const struct obs_settings_view *view, void *userdata)
+{
+    struct service *s = userdata;
+
+    apply_settings(s, view);
+    if (s->definition->changed)
+        s->definition->changed(s->state, view);
+    obs_log(OBS_LOG_INFO, "settings changed",
+            OBS_TEXT("settings.version", obs_setting_text(view, SERVICE_ROW_VERSION)));
+}
+
+static int open_settings(struct service *s, const char *folder, struct obs_reason *reterr_reason)
+{
+    int r = 0;
+
+    if (*folder != '\0') {
+        r = obs_file_mkdirs(folder, 0700);
+        if (r < 0) {
+            obs_reason_set(reterr_reason, "cannot make folder %s: %s", folder, strerror(-r));
+            return r;
+        }
+        if ((size_t)snprintf(s->settings_path, sizeof(s->settings_path), "%s/settings.json",
+                             folder) >= sizeof(s->settings_path)) {
+            obs_reason_set(reterr_reason, "--state %s is too long", folder);
+            return -ENAMETOOLONG;
+        }
+    }
+    r = obs_settings_open(s->definition->settings, *folder != '\0' ? s->settings_path : NULL,
+                          &s->settings, reterr_reason);
+    return r > 0 ? -EINVAL : r;
+}
+
+/* ---- telemetry ---- */
+
+static void collect_pool(struct obs_metrics *metrics, void *userdata)
+{
+    struct service *s = userdata;
+    struct obs_worker_pool_stats stats;
+
+    obs_worker_pool_stats(s->pool, &stats);
+    obs_gauge_set(obs_metric_only(obs_metrics_named(metrics, OBS_APP_WORKER_LIMIT)), stats.workers);
+    obs_gauge_set(obs_metric_only(obs_metrics_named(metrics, OBS_APP_WORKERS_BUSY)), stats.busy);
+    obs_gauge_set(obs_metric_only(obs_metrics_named(metrics, OBS_APP_QUEUE_LENGTH)),
+                  (double)stats.queued);
+    obs_gauge_set(obs_metric_only(obs_metrics_named(metrics, OBS_APP_QUEUE_LIMIT)),
+                  (double)stats.queue_limit);
+    obs_counter_set(obs_metric_only(obs_metrics_named(metrics, OBS_APP_QUEUE_REFUSED)),
+                    (double)stats.refused);
+    obs_counter_set(obs_metric_only(obs_metrics_named(metrics, OBS_LOG_LINES_DROPPED)),
+                    (double)obs_log_dropped());
+    if (s->telemetry.tracer) {
+        struct obs_tracer_stats spans;
+
+        obs_tracer_stats(s->telemetry.tracer, &spans);
+        obs_counter_set(obs_metric_only(obs_metrics_named(metrics, OBS_OTEL_SPANS_EXPORTED)),
+                        (double)spans.exported);
+        obs_counter_set(obs_metric_only(obs_metrics_named(metrics, OBS_OTEL_SPANS_DROPPED)),
+                        (double)spans.dropped);
+    }
+}
+
+static void observe_enter(struct obs_http_request *request, void *userdata)
+{
+    struct service *s = userdata;
+    const struct obs_http_observer *inner = obs_http_instrument_observer(s->instrument);
+
+    inner->enter(request, inner->userdata);
+    obs_histogram_observe(s->queue_wait, (double)obs_http_waited_ns(request) / 1e9,
+                          obs_trace_current());
+}
+
+static void observe_begin(struct obs_http_request *request, void *userdata)
+{
+    struct service *s = userdata;
+    const struct obs_http_observer *inner = obs_http_instrument_observer(s->instrument);
+
+    inner->begin(request, inner->userdata);
+}
+
+static void observe_leave(struct obs_http_request *request, void *userdata)
+{
+    struct service *s = userdata;
+    const struct obs_http_observer *inner = obs_http_instrument_observer(s->instrument);
+
+    inner->leave(request, inner->userdata);
+}
+
+static void observe_end(struct obs_http_request *request, void *userdata)
+{
+    struct service *s = userdata;
+    const struct obs_http_observer *inner = obs_http_instrument_observer(s->instrument);
+
+    inner->end(request, inner->userdata);
+}
+
+static int start_telemetry(struct service *s, const char *const *args,
+                           struct obs_reason *reterr_reason)
+{
+    const struct service_definition *d = s->definition;
+    const struct obs_settings_view *view = obs_settings_acquire(s->settings);
+    const char *version = obs_setting_text(view, SERVICE_ROW_VERSION);
+    struct obs_tracer_options tracing = {
+        .service = d->name,
+        .version = version,
+        .resource = args[ARG_RESOURCE],
+        .endpoint = args[ARG_OTLP],
+        .sample_ratio =
+            d->row_trace_ratio != SIZE_MAX ? obs_setting_number(view, d->row_trace_ratio) : 1.0,
+    };
+    int r;
+
+    obs_log_setup(d->name, version, OBS_LOG_INFO);
+    r = obs_metrics_new(d->name, version, &s->telemetry.metrics);
+    if (r == 0)
+        r = obs_metrics_add_process(s->telemetry.metrics);
+    if (r == 0)
+        r = obs_metrics_on_collect(s->telemetry.metrics, collect_pool, s);
+    if (r == 0)
+        r = obs_tracer_new(&tracing, &s->telemetry.tracer);
+    if (r == 0)
+        r = obs_http_instrument_new(&s->telemetry, true, &s->instrument);
+    obs_settings_release(view);
+    if (r < 0) {
+        obs_reason_set(reterr_reason, "telemetry cannot start (--otlp-endpoint \"%s\"): %s",
+                       args[ARG_OTLP], strerror(-r));
+        return r;
+    }
+    s->queue_wait = obs_metric_only(obs_metrics_named(s->telemetry.metrics, OBS_APP_QUEUE_WAIT));
+    s->observer = (struct obs_http_observer){.begin = observe_begin,
+                                             .enter = observe_enter,
+                                             .leave = observe_leave,
+                                             .end = observe_end,
+                                             .userdata = s};
+    return 0;
+}
+
+/* A service without its profiler still serves: say so and go on. */
+static void start_profiler(struct service *s, const char *const *args)
+{
+    struct obs_profiler_options options = {.service = s->definition->name,
+                                           .endpoint = args[ARG_PROFILES]};
+    int r = obs_profiler_start(&options);
+
+    if (r < 0)
+        obs_log(OBS_LOG_WARN, "profiler could not start, ignoring",
+                OBS_TEXT("error", strerror(-r)));
+}
+
+/* ---- listeners ---- */
+
+static int listen_at(const char *flag, const char *text, struct obs_http_server *server,
+                     struct obs_address *ret_address, struct obs_reason *reterr_reason)
+{
+    struct obs_reason why = {0};
+    int fd = -1;
+    int r = obs_address_parse(text, ret_address, &why);
+
+    if (r == 0)
+        r = obs_address_listen(ret_address, BACKLOG, true, &fd, &why);
+    if (r == 0)
+        r = obs_http_server_add(server, fd);
+    if (r == 0)
+        return 0;
+    obs_reason_set(reterr_reason, "--%s %s: %s", flag, text,
+                   why.text[0] != '\0' ? why.text : strerror(r < 0 ? -r : EINVAL));
+    return r < 0 ? r : -EADDRINUSE;
+}
+
+static int make_servers(struct service *s, struct obs_reason *reterr_reason)
+{
+    const struct service_definition *d = s->definition;
+    struct obs_http_server_options api = {.routes = d->routes,
+                                          .route_count = d->route_count,
+                                          .userdata = s->state,
+                                          .pool = s->pool,
+                                          .limits = OBS_HTTP_LIMITS_DEFAULT,
+                                          .observer = &s->observer};
+    struct obs_http_server_options admin = {.routes = SERVICE_ADMIN_ROUTES,
+                                            .route_count = SERVICE_ADMIN_ROUTE_COUNT,
+                                            .userdata = s,
+                                            .pool = s->admin_pool,
+                                            .limits = OBS_HTTP_LIMITS_DEFAULT};
+    int r;
+
+    api.limits.connections = CONNECTIONS;
+    admin.limits.connections = ADMIN_CONNECTIONS;
+    r = obs_http_server_new(s->loop, &api, &s->server);
+    if (r == 0)
+        r = obs_http_server_new(s->loop, &admin, &s->admin_server);
+    if (r < 0)
+        obs_reason_set(reterr_reason, "cannot make the HTTP servers: %s", strerror(-r));
+    return r;
+}
+
+static int make_pools(struct service *s, struct obs_reason *reterr_reason)
+{
+    const struct service_definition *d = s->definition;
+    const struct obs_settings_view *view = obs_settings_acquire(s->settings);
+    unsigned workers =
+        d->row_workers != SIZE_MAX ? (unsigned)obs_setting_int(view, d->row_workers) : 1;
+    size_t limit =
+        d->row_queue_limit != SIZE_MAX ? (size_t)obs_setting_int(view, d->row_queue_limit) : 64;
+    int r = obs_worker_pool_new(d->name, workers, limit, &s->pool);
+
+    obs_settings_release(view);
+    if (r == 0)
+        r = obs_worker_pool_new("admin", ADMIN_WORKERS, ADMIN_QUEUE, &s->admin_pool);
+    if (r < 0)
+        obs_reason_set(reterr_reason, "cannot start worker threads: %s", strerror(-r));
+    return r;
+}
+
+/* ---- end ---- */
+
+static void forget_socket(const struct obs_address *address)
+{
+    if (strncmp(address->text, "unix:", 5) == 0)
+        (void)unlink(address->text + 5);
+}
+
+static void admin_drained(void *userdata)
+{
+    struct service *s = userdata;
+
+    event_base_loopbreak(s->loop);
+}
+
+static void drained(void *userdata)
+{
+    struct service *s = userdata;
+
+    s->is_drained = true;
+    obs_http_server_drain(s->admin_server, ADMIN_DRAIN_MS, admin_drained, s);
+}
+
+static void on_terminate(int number, short what, void *userdata)
+{
+    struct service *s = userdata;
+
+    if (atomic_exchange(&s->is_draining, true)) { /* asked twice: leave at once */
+        event_base_loopbreak(s->loop);
+        return;
+    }
+    obs_log(OBS_LOG_INFO, "stopping", OBS_INT("signal", number));
+    forget_socket(&s->listen); /* callers are refused at once instead of waiting for nobody */
+    obs_http_server_drain(s->server, DRAIN_MS, drained, s);
+}
+
+/* Workers inside a request past the deadline cannot be stopped. Their state may be neither freed
+ * nor waited for, so the process ends as it stands. */
+static void leave_if_busy(struct service *s)
+{
+    struct obs_worker_pool_stats api, admin;
+
+    obs_worker_pool_stats(s->pool, &api);
+    obs_worker_pool_stats(s->admin_pool, &admin);
+    if (s->is_drained && api.busy + admin.busy + api.queued + admin.queued == 0)
+        return;
+    obs_log(OBS_LOG_WARN, "stopped with requests still running", OBS_INT("api.busy", api.busy),
+            OBS_INT("api.queued", api.queued), OBS_INT("admin.busy", admin.busy));
+    forget_socket(&s->admin);
+    obs_profiler_stop();
+    s->telemetry.tracer = obs_tracer_free(s->telemetry.tracer, FLUSH_MS);
+    _exit(EXIT_SUCCESS);
+}
+
+static void service_done(struct service *s)
+{
+    s->pool = obs_worker_pool_free(s->pool);
+    s->admin_pool = obs_worker_pool_free(s->admin_pool);
+    s->server = obs_http_server_free(s->server);
+    s->admin_server = obs_http_server_free(s->admin_server);
+    if (s->state && s->definition->stop)
+        s->definition->stop(s->state);
+    obs_profiler_stop();
+    s->instrument = obs_http_instrument_free(s->instrument);
+    s->telemetry.tracer = obs_tracer_free(s->telemetry.tracer, FLUSH_MS);
+    s->telemetry.metrics = obs_metrics_free(s->telemetry.metrics);
+    s->settings = obs_settings_free(s->settings);
+    if (s->loop)
+        event_base_free(s->loop);
+}
+
+/* ---- run ---- */
+
+static void prepare_process(void)
+{
+    pthread_attr_t attributes;
+
+    (void)mallopt(M_ARENA_MAX, 2);
+    (void)mallopt(M_TRIM_THRESHOLD, 256 << 10);
+    if (pthread_attr_init(&attributes) == 0) {
+        (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
+        (void)pthread_setattr_default_np(&attributes);
+        (void)pthread_attr_destroy(&attributes);
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+static int service_start(struct service *s, const char *const *args,
+                         struct obs_reason *reterr_reason)
+{
+    const struct service_definition *d = s->definition;
+    const struct obs_settings_view *view;
+    int r = open_settings(s, args[ARG_STATE], reterr_reason);
+
+    if (r == 0)
+        r = start_telemetry(s, args, reterr_reason);
+    if (r < 0)
+        return r;
+    s->loop = event_base_new();
+    if (!s->loop)
+        return -ENOMEM;
+    r = make_pools(s, reterr_reason);
+    if (r == 0 && d->start)
+        r = d->start(s, args + ARG_COMMON_COUNT, &s->state, reterr_reason);
+    if (r == 0)
+        r = make_servers(s, reterr_reason);
+    if (r < 0)
+        return r;
+    view = obs_settings_acquire(s->settings);
+    apply_settings(s, view);
+    obs_settings_release(view);
+    obs_settings_on_change(s->settings, check_settings, settings_changed, s);
+    r = listen_at("admin", args[ARG_ADMIN], s->admin_server, &s->admin, reterr_reason);
+    if (r == 0)
+        r = listen_at("listen", args[ARG_LISTEN], s->server, &s->listen, reterr_reason);
+    if (r == 0)
+        start_profiler(s, args);
+    return r;
+}
+
+static int service_serve(struct service *s)
+{
+    struct event *on_term = evsignal_new(s->loop, SIGTERM, on_terminate, s);
+    struct event *on_int = evsignal_new(s->loop, SIGINT, on_terminate, s);
+    int r = -ENOMEM;
+
+    if (on_term && on_int && event_add(on_term, NULL) == 0 && event_add(on_int, NULL) == 0) {
+        obs_log(OBS_LOG_INFO, "serving", OBS_TEXT("listen", s->listen.text),
+                OBS_TEXT("admin", s->admin.text));
+        r = event_base_dispatch(s->loop) < 0 ? -EIO : 0;
+        leave_if_busy(s);
+        forget_socket(&s->admin);
+        obs_log(OBS_LOG_INFO, "stopped", OBS_INT("pid", getpid()));
+    }
+    if (on_term)
+        event_free(on_term);
+    if (on_int)
+        event_free(on_int);
+    return r;
+}
+
+/* The common flags, then the service's own. Return: as obs_args_parse(). */
+static int read_args(const struct service_definition *d, int argc, char *argv[],
+                     const char *values[ARGS_MAX], struct obs_reason *reterr_reason)
+{
+    struct obs_arg args[ARGS_MAX];
+    char program[64];
+    size_t count = ARG_COMMON_COUNT + d->arg_count;
+
+    if (count > ARGS_MAX)
+        return -E2BIG;
+    memcpy(args, COMMON_ARGS, sizeof(COMMON_ARGS));
+    if (d->arg_count > 0)
+        memcpy(args + ARG_COMMON_COUNT, d->args, d->arg_count * sizeof(*args));
+    (void)snprintf(program, sizeof(program), "observa-%s", d->name);
+    return obs_args_parse(program, d->summary, args, count, argc, argv, values, NULL,
+                          reterr_reason);
+}
+
+int service_run(const struct service_definition *definition, int argc, char *argv[])
+{
+    const char *values[ARGS_MAX] = {0};
+    struct service service = {.definition = definition};
+    struct obs_reason why = {0};
+    int r;
+
+    prepare_process();
+    if (definition->migrate && argc > 1 && strcmp(argv[1], "migrate") == 0)
+        return definition->migrate(argc - 1, argv + 1);
+    r = read_args(definition, argc, argv, values, &why);
+    if (r == OBS_ARGS_HELP)
+        return EXIT_SUCCESS;
+    if (r != 0) {
+        fprintf(stderr, "observa-%s: %s\n", definition->name, why.text);
+        return 2;
+    }
+    r = service_start(&service, values, &why);
+    if (r < 0)
+        fprintf(stderr, "observa-%s: %s\n", definition->name,
+                why.text[0] != '\0' ? why.text : strerror(-r));
+    else
+        r = service_serve(&service);
+    service_done(&service);
+    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

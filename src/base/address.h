@@ -2,8 +2,8 @@
 /*
  * Address: where a server listens or is reached, `unix:PATH` or `tcp:HOST:PORT`.
  *
- * HOST is a numeric address or a name (resolved once, when parsed); IPv6 in brackets. Port 0 asks the
- * kernel for a free one when listening.
+ * HOST is a numeric address or a name (resolved once, when parsed); IPv6 in brackets. Port 0 asks
+ * the kernel for a free one when listening.
  */
 #include "base/reason.h"
 #include <stddef.h>
@@ -28,8 +28,8 @@ int obs_address_parse(const char *text, struct obs_address *ret_address,
  * obs_address_listen() - bind and listen, non-blocking, close-on-exec
  *
  * A stale unix socket (nobody accepts behind it) is replaced; a live one is refused as in use. New
- * unix sockets get mode 0600 unless @group_access (then 0660). @address->text is updated when port 0
- * became a real port.
+ * unix sockets get mode 0600 unless @group_access (then 0660). @address->text is updated when port
+ * 0 became a real port.
  *
  * Return: 0, OBS_ADDRESS_REFUSED, or < 0.
  */

@@ -15,8 +15,8 @@ int obs_arena_new(size_t limit_bytes, struct obs_arena **ret_arena);
 struct obs_arena *obs_arena_free(struct obs_arena *arena); /* NULL is fine; returns NULL */
 void obs_arena_reset(struct obs_arena *arena);             /* keeps the first chunk */
 
-/* All return NULL when the limit or the memory is reached. Memory is aligned for any type and zeroed
- * by obs_arena_alloc(). */
+/* All return NULL when the limit or the memory is reached. Memory is aligned for any type and
+ * zeroed by obs_arena_alloc(). */
 void *obs_arena_alloc(struct obs_arena *arena, size_t size);
 char *obs_arena_strndup(struct obs_arena *arena, const char *text, size_t size);
 char *obs_arena_printf(struct obs_arena *arena, const char *format, ...)

@@ -22,12 +22,11 @@ struct job {
     uint64_t submitted_ns;
 };
 
-enum slot_state { SLOT_EMPTY, SLOT_RUNNING, SLOT_ENDED };
-
 struct slot {
     struct obs_worker_pool *pool;
     pthread_t thread;
-    enum slot_state state;
+    bool is_started; /* must be joined; written by who starts threads */
+    bool has_ended;  /* written by the thread itself, under the mutex */
 };
 
 struct obs_worker_pool {
@@ -72,7 +71,7 @@ static void *work(void *userdata)
         pool->stats.done++;
     }
     pool->running--;
-    slot->state = SLOT_ENDED;
+    slot->has_ended = true;
     /* This thread may have taken a wake-up meant for one that stays. */
     pthread_cond_signal(&pool->has_work);
     pthread_mutex_unlock(&pool->mutex);
@@ -104,16 +103,15 @@ static int start_missing(struct obs_worker_pool *pool)
         struct slot *slot = &pool->slots[i];
         int r;
 
-        if (slot->state == SLOT_RUNNING)
+        if (slot->is_started && !slot->has_ended)
             continue;
-        if (slot->state == SLOT_ENDED)
+        if (slot->is_started)
             pthread_join(slot->thread, NULL); /* past its last use of the mutex, or nearly */
-        slot->state = SLOT_EMPTY;
-        slot->pool = pool;
+        *slot = (struct slot){.pool = pool};
         r = start_thread(slot);
         if (r < 0)
             return r;
-        slot->state = SLOT_RUNNING;
+        slot->is_started = true;
         pool->running++;
     }
     return 0;
@@ -149,7 +147,7 @@ struct obs_worker_pool *obs_worker_pool_free(struct obs_worker_pool *pool)
     pthread_cond_broadcast(&pool->has_work);
     pthread_mutex_unlock(&pool->mutex);
     for (size_t i = 0; i < OBS_WORKERS_MAX; i++)
-        if (pool->slots[i].state != SLOT_EMPTY)
+        if (pool->slots[i].is_started)
             pthread_join(pool->slots[i].thread, NULL);
     pthread_cond_destroy(&pool->has_work);
     pthread_mutex_destroy(&pool->mutex);

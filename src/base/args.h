@@ -4,7 +4,9 @@
  * reference page.
  *
  * `--name VALUE` or `--name=VALUE`; a flag beats its environment variable, which beats the default.
- * Switches (is_switch) take no value. `--help` and `--version` are always there.
+ * Switches (is_switch) take no value; in the environment they are true, 1, false or 0. An empty
+ * environment variable counts as unset. A value that begins with `--` needs the `=` form. The last
+ * of several equal flags wins. `--help` and `--version` are always there.
  */
 #include "base/reason.h"
 #include <stdbool.h>
@@ -16,7 +18,7 @@ struct obs_arg {
     const char *standard;    /* default; NULL: required, "" : optional and empty */
     const char *value_name;  /* "ADDRESS", for --help */
     const char *meaning;
-    bool is_switch;          /* value is "true" or "" */
+    bool is_switch; /* value is "true" or "" */
 };
 
 enum obs_args_outcome {
@@ -32,6 +34,6 @@ enum obs_args_outcome {
  * @ret_rest: index in argv of the first word that is not a flag (argc when none); words after `--`
  *            are never flags. NULL: such words are refused.
  */
-int obs_args_parse(const char *program, const char *summary, const struct obs_arg *args, size_t count,
-                   int argc, char *argv[], const char **values, int *ret_rest,
+int obs_args_parse(const char *program, const char *summary, const struct obs_arg *args,
+                   size_t count, int argc, char *argv[], const char **values, int *ret_rest,
                    struct obs_reason *reterr_reason);

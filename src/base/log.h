@@ -15,8 +15,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define OBS_LOG_LINE_MAX 4096 /* PIPE_BUF on Linux: the largest write() that is atomic on a pipe   \
-                               */
+#define OBS_LOG_LINE_MAX                                                                           \
+    4096 /* PIPE_BUF on Linux: the largest write() that is atomic on a pipe                        \
+          */
 
 enum obs_log_level { OBS_LOG_DEBUG, OBS_LOG_INFO, OBS_LOG_WARN, OBS_LOG_ERROR };
 
@@ -56,7 +57,6 @@ void obs_log_fields(enum obs_log_level level, const char *message,
  * not written. Standard output becomes non-blocking when it is a pipe or a socket. */
 void obs_log_setup(const char *service, const char *version, enum obs_log_level least);
 void obs_log_set_version(const char *version);                            /* any thread */
-void obs_log_set_level(enum obs_log_level least);                         /* any thread */
 void obs_log_set_level(enum obs_log_level least);                         /* any thread */
 int obs_log_level_parse(const char *text, enum obs_log_level *ret_level); /* 0 or -EINVAL */
 

@@ -3,12 +3,12 @@
  * Settings: the values of a running program that an operator may change (`/config`).
  *
  * A program declares its settings in one table; parser, validation, `/config/schema` and reference
- * pages come from it. Readers take an immutable view (no locks held while they work); a change makes
- * a new view after it has been written to the state directory (atomic rename, fsync), so what was
- * acknowledged survives kill -9.
+ * pages come from it. Readers take an immutable view (no locks held while they work); a change
+ * makes a new view after it has been written to the state directory (atomic rename, fsync), so what
+ * was acknowledged survives kill -9.
  *
- * `version` is special: it names a release, and a release has its own defaults. The value in force is
- * the operator's, else the release's, else the table's.
+ * `version` is special: it names a release, and a release has its own defaults. The value in force
+ * is the operator's, else the release's, else the table's.
  */
 #include "base/json.h"
 #include "base/reason.h"
@@ -26,12 +26,12 @@ enum obs_setting_type {
 struct obs_setting {
     const char *name; /* dotted, lower case: "cache.ttl" */
     enum obs_setting_type type;
-    const char *standard;  /* the default, as text: "true", "4", "0.2", "lru" */
+    const char *standard;    /* the default, as text: "true", "4", "0.2", "lru" */
     double minimum, maximum; /* INT and NUMBER, both included */
-    const char *choices;   /* CHOICE: "a|b|c" */
-    const char *unit;      /* "ms", "connections"; "" for none */
-    bool needs_restart;    /* takes effect when the process starts again */
-    const char *meaning;   /* one sentence for an operator */
+    const char *choices;     /* CHOICE: "a|b|c" */
+    const char *unit;        /* "ms", "connections"; "" for none */
+    bool needs_restart;      /* takes effect when the process starts again */
+    const char *meaning;     /* one sentence for an operator */
 };
 
 struct obs_release_value {
@@ -39,7 +39,7 @@ struct obs_release_value {
 };
 
 struct obs_release {
-    const char *version; /* "1.2" */
+    const char *version;                 /* "1.2" */
     struct obs_release_value values[16]; /* ends with a NULL name */
 };
 
@@ -61,15 +61,16 @@ enum obs_settings_outcome {
 };
 
 /* @state_path: file that keeps the operator's values; NULL keeps them in memory only. A file that
- * cannot be read or is damaged is OBS_SETTINGS_REFUSED with the path in the reason. */
+ * cannot be read or is damaged is OBS_SETTINGS_REFUSED with the path in the reason. A table that
+ * contradicts itself (a default out of range) is -EINVAL. */
 int obs_settings_open(const struct obs_settings_schema *schema, const char *state_path,
                       struct obs_settings **ret_settings, struct obs_reason *reterr_reason);
-struct obs_settings *obs_settings_free(struct obs_settings *settings);
+struct obs_settings *obs_settings_free(struct obs_settings *settings); /* views may outlive it */
 
-/* Changes: @values is a JSON object {"cache.ttl": 30, …} (nested objects are taken as dotted names).
- * merge changes the named ones (null: back to default), replace sets the whole, reset forgets all.
- * Return: 0, OBS_SETTINGS_REFUSED, -errno when the state could not be written (reason set, nothing
- * changed). Thread-safe; may block on the disk, so call it from a worker. */
+/* Changes: @values is a JSON object {"cache.ttl": 30, …} (nested objects are taken as dotted
+ * names). merge changes the named ones (null: back to default), replace sets the whole, reset
+ * forgets all. Return: 0, OBS_SETTINGS_REFUSED, -errno when the state could not be written (reason
+ * set, nothing changed). Thread-safe; may block on the disk, so call it from a worker. */
 int obs_settings_merge(struct obs_settings *settings, const json_t *values,
                        struct obs_reason *reterr_reason);
 int obs_settings_replace(struct obs_settings *settings, const json_t *values,
@@ -77,10 +78,12 @@ int obs_settings_replace(struct obs_settings *settings, const json_t *values,
 int obs_settings_reset(struct obs_settings *settings, struct obs_reason *reterr_reason);
 
 /* Check and turn away a change before it is written: OBS_SETTINGS_REFUSED with a reason refuses it.
- * For rules between settings, and for programs that must apply a change elsewhere first. */
+ * For rules between settings, and for programs that must apply a change elsewhere first: when the
+ * change cannot be written after all, it runs once more with the view that stays in force. */
 typedef int obs_settings_check_fn(const struct obs_settings_view *next, void *userdata,
                                   struct obs_reason *reterr_reason);
-/* Runs after each change, in the changing thread, once it is durable and in force. */
+/* Runs after each change, in the changing thread, once it is durable and in force. Neither function
+ * may change settings. */
 typedef void obs_settings_changed_fn(const struct obs_settings_view *view, void *userdata);
 void obs_settings_on_change(struct obs_settings *settings, obs_settings_check_fn *check,
                             obs_settings_changed_fn *changed, void *userdata);
@@ -97,8 +100,12 @@ const char *obs_setting_text(const struct obs_settings_view *view, size_t row);
 /* Index of the value among the row's choices. */
 unsigned obs_setting_choice(const struct obs_settings_view *view, size_t row);
 
-/* {"service":…, "version":…, "settings":{name: value…}, "changed":[names the operator set]} */
+/* {"service":…, "version":…, "settings":{name: value…}, "changed":[names the operator set],
+ *  "restart_pending":[names that take effect when the process starts again]} */
 int obs_settings_json(struct obs_settings *settings, json_t **ret_json);
-/* {"service":…, "settings":[{name,type,default,minimum,maximum,choices,unit,needs_restart,meaning}]} */
+/* {"service":…,
+ * "settings":[{name,type,default,minimum,maximum,choices,unit,needs_restart,meaning}]} type:
+ * boolean, integer, number, choice, string. minimum and maximum only of integer and number, choices
+ * (an array) only of choice. */
 int obs_settings_schema_json(const struct obs_settings_schema *schema, json_t **ret_json);
 OBS_DEFINE_CLEANUP(struct obs_settings *, obs_settings_free)

@@ -2,9 +2,9 @@
 /*
  * YAML: configuration files, read with libfyaml into the same tree as JSON.
  *
- * Plain scalars follow the YAML 1.2 core schema (null, booleans, integers, floats, else text); quoted
- * ones are text. Anchors and aliases are resolved; more than 10,000 nodes are refused, so that a small
- * file cannot grow without bound.
+ * Plain scalars follow the YAML 1.2 core schema (null, booleans, integers, floats, else text);
+ * quoted ones are text. Anchors and aliases are resolved; more than 10,000 nodes are refused, so
+ * that a small file cannot grow without bound.
  */
 #include "base/json.h"
 

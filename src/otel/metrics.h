@@ -2,9 +2,9 @@
 /*
  * Metrics: counters, gauges and histograms, exposed as OpenMetrics text 1.0.0 with exemplars.
  *
- * A family has a name and label names; a series is one set of label values. Look a series up once and
- * keep the pointer: it lives as long as the registry. Updates take no lock shared between series.
- * Every series carries the registry's constant labels (`service`, `version`).
+ * A family has a name and label names; a series is one set of label values. Look a series up once
+ * and keep the pointer: it lives as long as the registry. Updates take no lock shared between
+ * series. Every series carries the registry's constant labels (`service`, `version`).
  *
  * Names stand in otel/names.h; units are Prometheus's base units (seconds, bytes).
  */
@@ -14,7 +14,8 @@
 #include <stdint.h>
 
 #define OBS_METRIC_LABELS_MAX 6
-#define OBS_METRIC_SERIES_MAX 1000 /* per family; past it, updates go to one series labelled "other" */
+#define OBS_METRIC_SERIES_MAX                                                                      \
+    1000 /* per family; past it, updates go to one series labelled "other" */
 
 struct obs_metrics;
 struct obs_metric_family;
@@ -43,7 +44,8 @@ struct obs_metrics *obs_metrics_free(struct obs_metrics *metrics);
 void obs_metrics_set_version(struct obs_metrics *metrics, const char *version);
 
 /* NULL on -ENOMEM only; a name registered twice with the same shape gives the same family, with
- * another shape is a bug. @metric is copied; strings inside are borrowed for the registry's life. */
+ * another shape is a bug. @metric is copied; strings inside are borrowed for the registry's life.
+ */
 struct obs_metric_family *obs_metrics_family(struct obs_metrics *metrics,
                                              const struct obs_metric *metric);
 /* @values: one per label, copied. Thread-safe. Never NULL (the "other" series past the limit). */
@@ -66,8 +68,8 @@ int obs_metrics_on_collect(struct obs_metrics *metrics,
                            void (*collect)(struct obs_metrics *metrics, void *userdata),
                            void *userdata);
 
-/* process_cpu_seconds_total, process_resident_memory_bytes, process_open_fds, process_start_time_seconds,
- * process_threads of this process. */
+/* process_cpu_seconds_total, process_resident_memory_bytes, process_open_fds,
+ * process_start_time_seconds, process_threads of this process. */
 int obs_metrics_add_process(struct obs_metrics *metrics);
 
 #define OBS_OPENMETRICS_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -2,27 +2,27 @@
 /*
  * Names: every metric and attribute that ObservaStack emits, in one table.
  *
- * They follow OpenTelemetry's semantic conventions in Prometheus spelling where there is one; the rest
- * are curriculum's own. docs/metrics.md is made from this table. Counters stand without `_total`,
- * which the emitter adds; constant labels `service` and `version` are not listed.
+ * They follow OpenTelemetry's semantic conventions in Prometheus spelling where there is one; the
+ * rest are curriculum's own. docs/metrics.md is made from this table. Counters stand without
+ * `_total`, which the emitter adds; constant labels `service` and `version` are not listed.
  */
 #include "otel/metrics.h"
 
 /*  identifier, name, type, unit, buckets (NULL: none), help, labels… */
 #define OBS_METRIC_NAMES(ROW)                                                                      \
     ROW(HTTP_SERVER_DURATION, "http_server_request_duration_seconds", OBS_HISTOGRAM, "seconds",    \
-        OBS_DURATION_BUCKETS, "Time to answer a request, from its first byte", "route",            \
-        "method", "status_code")                                                                   \
-    ROW(HTTP_CLIENT_DURATION, "http_client_request_duration_seconds", OBS_HISTOGRAM, "seconds",    \
-        OBS_DURATION_BUCKETS, "Time of a call to another service", "peer", "route",                \
+        OBS_DURATION_BUCKETS, "Time to answer a request, from its first byte", "route", "method",  \
         "status_code")                                                                             \
+    ROW(HTTP_CLIENT_DURATION, "http_client_request_duration_seconds", OBS_HISTOGRAM, "seconds",    \
+        OBS_DURATION_BUCKETS, "Time of a call to another service", "peer", "route", "status_code") \
     ROW(APP_INFLIGHT, "app_inflight_requests", OBS_GAUGE, "", NULL,                                \
         "Requests read and not yet answered")                                                      \
     ROW(APP_WORKER_LIMIT, "app_worker_limit", OBS_GAUGE, "", NULL,                                 \
         "Worker threads that may answer requests")                                                 \
     ROW(APP_WORKERS_BUSY, "app_workers_busy", OBS_GAUGE, "", NULL,                                 \
         "Worker threads inside a request")                                                         \
-    ROW(APP_QUEUE_LENGTH, "app_queue_length", OBS_GAUGE, "", NULL, "Requests waiting for a worker") \
+    ROW(APP_QUEUE_LENGTH, "app_queue_length", OBS_GAUGE, "", NULL,                                 \
+        "Requests waiting for a worker")                                                           \
     ROW(APP_QUEUE_LIMIT, "app_queue_limit", OBS_GAUGE, "", NULL,                                   \
         "Requests that may wait for a worker")                                                     \
     ROW(APP_QUEUE_REFUSED, "app_queue_refused", OBS_COUNTER, "", NULL,                             \
@@ -44,8 +44,8 @@
     ROW(ORDERS_FULFILLED, "orders_fulfilled", OBS_COUNTER, "", NULL, "Orders fulfilled")           \
     ROW(ORDERS_DEAD_LETTERED, "orders_dead_lettered", OBS_COUNTER, "", NULL,                       \
         "Orders given up after their last delivery")                                               \
-    ROW(ORDERS_OLDEST_UNFULFILLED, "orders_oldest_unfulfilled_seconds", OBS_GAUGE, "seconds", NULL, \
-        "Age of the oldest order not yet fulfilled, 0 when there is none")                         \
+    ROW(ORDERS_OLDEST_UNFULFILLED, "orders_oldest_unfulfilled_seconds", OBS_GAUGE, "seconds",      \
+        NULL, "Age of the oldest order not yet fulfilled, 0 when there is none")                   \
     ROW(ORDERS_OUTBOX_WAITING, "orders_outbox_waiting", OBS_GAUGE, "", NULL,                       \
         "Messages written and not yet confirmed by the broker")                                    \
     ROW(MESSAGES_PUBLISHED, "messages_published", OBS_COUNTER, "", NULL,                           \

@@ -1,17 +1,18 @@
 #pragma once
 /*
- * CPU profiler: samples the stacks of this process while it uses CPU (SIGPROF, ITIMER_PROF), on demand
- * and all the time.
+ * CPU profiler: samples the stacks of this process while it uses CPU (SIGPROF, ITIMER_PROF), on
+ * demand and all the time.
  *
- * The signal handler unwinds with glibc's backtrace() (lock-free unwinder tables since glibc 2.35) and
- * counts equal stacks in a fixed table, so it never allocates. Addresses become names (ELF .symtab, then
- * .dynsym) only when a profile is read. One profiler per process.
+ * The signal handler unwinds with glibc's backtrace() (lock-free unwinder tables since glibc 2.35)
+ * and counts equal stacks in a fixed table, so it never allocates. Addresses become names (ELF
+ * .symtab, then .dynsym) only when a profile is read. One profiler per process.
  */
 #include "base/buffer.h"
 #include <stdint.h>
 
-#define OBS_PROFILER_HZ 97        /* samples per second of CPU time, off the beat of round timers */
-#define OBS_PROFILER_STACKS 2048  /* different stacks in one window; more are counted as "[other]" */
+#define OBS_PROFILER_HZ 97       /* samples per second of CPU time, off the beat of round timers */
+#define OBS_PROFILER_STACKS 2048 /* different stacks in one window; more are counted as "[other]"  \
+                                  */
 #define OBS_PROFILER_DEPTH 48
 
 enum obs_profile_format { OBS_PROFILE_FOLDED, OBS_PROFILE_PPROF /* gzip, profile.proto */ };
@@ -23,8 +24,8 @@ enum obs_profiler_outcome {
 
 struct obs_profiler_options {
     const char *service;
-    const char *endpoint; /* Pyroscope server (/ingest), "http://HOST:PORT" or "unix:PATH"; NULL or "":
-                           * windows are only kept */
+    const char *endpoint; /* Pyroscope server (/ingest), "http://HOST:PORT" or "unix:PATH"; NULL or
+                           * "": windows are only kept */
     unsigned window_s;    /* length of a continuous window; 0: 10 */
     unsigned windows;     /* finished windows kept; 0: 6 */
 };

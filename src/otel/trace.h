@@ -74,8 +74,8 @@ struct obs_span {
 /**
  * obs_span_start() - begin a span now
  * @tracer: NULL is fine: the context is still made and handed on, nothing is recorded
- * @parent: NULL or invalid: a new trace, sampled as the tracer's ratio says. Otherwise its trace and
- *          sampling decision are kept.
+ * @parent: NULL or invalid: a new trace, sampled as the tracer's ratio says. Otherwise its trace
+ * and sampling decision are kept.
  */
 void obs_span_start(struct obs_span *span, struct obs_tracer *tracer, enum obs_span_kind kind,
                     const char *name, const struct obs_trace_context *parent);
@@ -88,8 +88,8 @@ void obs_span_error(struct obs_span *span, const char *message); /* status ERROR
 void obs_span_end(struct obs_span *span);                        /* now; once */
 void obs_span_end_at(struct obs_span *span, uint64_t end_ns);
 
-/* The span this thread works in: parent of what it calls, ids of what it logs. Enter returns the one
- * before, to be given back to leave. */
+/* The span this thread works in: parent of what it calls, ids of what it logs. Enter returns the
+ * one before, to be given back to leave. */
 struct obs_span *obs_span_current(void); /* NULL: none */
 struct obs_span *obs_span_enter(struct obs_span *span);
 void obs_span_leave(struct obs_span *before);
@@ -99,27 +99,33 @@ const struct obs_trace_context *obs_trace_current(void);
 void obs_span_start_child(struct obs_span *span, enum obs_span_kind kind, const char *name);
 
 struct obs_tracer_options {
-    const char *service;       /* resource attribute service.name */
-    const char *version;       /* service.version; see obs_tracer_set_version() */
-    const char *resource;      /* OTEL_RESOURCE_ATTRIBUTES form "k=v,k=v"; NULL or "" for none */
-    const char *endpoint;      /* OTEL_EXPORTER_OTLP_ENDPOINT: "http://HOST:PORT" or "unix:PATH"; NULL
-                                * or "": spans are made for exemplars and logs, none is exported */
-    double sample_ratio;       /* of new traces, 0 to 1 */
-    size_t queue_limit;        /* spans waiting; 0: 4096 */
-    size_t batch_max;          /* spans per request; 0: 512 */
-    unsigned flush_ms;         /* longest wait before a batch goes out; 0: 1000 */
+    const char *service;  /* resource attribute service.name */
+    const char *version;  /* service.version; see obs_tracer_set_version() */
+    const char *resource; /* OTEL_RESOURCE_ATTRIBUTES form "k=v,k=v"; NULL or "" for none */
+    const char *endpoint; /* OTEL_EXPORTER_OTLP_ENDPOINT: "http://HOST:PORT" or "unix:PATH"; NULL
+                           * or "": spans are made for exemplars and logs, none is exported */
+    double sample_ratio;  /* of new traces, 0 to 1 */
+    size_t queue_limit;   /* spans waiting; 0: 4096 */
+    size_t batch_max;     /* spans per request; 0: 512 */
+    unsigned flush_ms;    /* longest wait before a batch goes out; 0: 1000 */
+    unsigned retry_ms;    /* first pause before a failed batch is sent again; 0: 200 */
+    unsigned give_up_ms;  /* age at which a batch is dropped; 0: 60000 */
 };
 
 struct obs_tracer_stats {
     uint64_t ended, exported, dropped; /* spans; dropped: queue full, or refused for good */
-    uint64_t batches, failures;        /* requests sent; requests that failed and were tried again */
+    uint64_t batches, failures; /* requests sent; requests that failed and were tried again */
     size_t queued;
 };
 
-/* Starts the exporter's thread when there is an endpoint. Return: 0, -EINVAL (endpoint), -ENOMEM. */
+/* Starts the exporter's thread when there is an endpoint. Return: 0, -EINVAL (endpoint), -ENOMEM.
+ */
 int obs_tracer_new(const struct obs_tracer_options *options, struct obs_tracer **ret_tracer);
+/* Both any thread. Spans that ended before a change keep the version they ended under. */
 void obs_tracer_set_version(struct obs_tracer *tracer, const char *version);
+void obs_tracer_set_ratio(struct obs_tracer *tracer, double sample_ratio);
 void obs_tracer_set_ratio(struct obs_tracer *tracer, double sample_ratio); /* any thread */
 void obs_tracer_stats(struct obs_tracer *tracer, struct obs_tracer_stats *ret_stats);
-/* Sends what waits, for at most @timeout_ms, then stops. */
+/* Sends what waits, for at most @timeout_ms, then stops. No span may be in use any more. NULL is
+ * fine; returns NULL. */
 struct obs_tracer *obs_tracer_free(struct obs_tracer *tracer, unsigned timeout_ms);

@@ -49,7 +49,7 @@ static void place_of(const char *text, const char *at, unsigned *ret_line, unsig
 int obs_json_parse(const char *text, size_t size, json_t **ret_json,
                    struct obs_reason *reterr_reason)
 {
-    const char *deep = too_deep(text, size);
+    const char *deep = too_deep(text, size), *nul = size ? memchr(text, '\0', size) : NULL;
     unsigned line, column;
     json_error_t error;
     json_t *json;
@@ -57,6 +57,11 @@ int obs_json_parse(const char *text, size_t size, json_t **ret_json,
     if (deep) {
         place_of(text, deep, &line, &column);
         obs_reason_set_at(reterr_reason, line, column, "more than %d levels of nesting", DEPTH_MAX);
+        return OBS_JSON_REFUSED;
+    }
+    if (nul) { /* jansson takes one at the end of the input for the end */
+        place_of(text, nul, &line, &column);
+        obs_reason_set_at(reterr_reason, line, column, "not valid JSON: a NUL byte");
         return OBS_JSON_REFUSED;
     }
     json = json_loadb(size ? text : "", size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);

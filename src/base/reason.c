@@ -5,10 +5,11 @@
 #include "base/reason.h"
 
 #include "base/text.h"
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-static void make_showable(char *text)
+static void make_showable(char *text, bool is_cut)
 {
     size_t size = strlen(text);
 
@@ -16,7 +17,7 @@ static void make_showable(char *text)
         size_t length = obs_text_utf8_length(text + at, size - at);
         unsigned char c = (unsigned char)text[at];
 
-        if (length == 0 && at + 4 > size && c >= 0xC0) { /* cut off by the end of the space */
+        if (length == 0 && is_cut && at + 4 > size && c >= 0xC0) { /* half a character */
             text[at] = '\0';
             return;
         }
@@ -29,11 +30,13 @@ static void make_showable(char *text)
 __attribute__((format(printf, 4, 0))) static void
 set(struct obs_reason *reason, unsigned line, unsigned column, const char *format, va_list args)
 {
+    int size = vsnprintf(reason->text, sizeof(reason->text), format, args);
+
     reason->line = line;
     reason->column = column;
-    if (vsnprintf(reason->text, sizeof(reason->text), format, args) <= 0)
+    if (size <= 0)
         strcpy(reason->text, "refused");
-    make_showable(reason->text);
+    make_showable(reason->text, size >= (int)sizeof(reason->text));
 }
 
 void obs_reason_set(struct obs_reason *reterr_reason, const char *format, ...)

@@ -1,0 +1,81 @@
+#pragma once
+/* Settings example: a table with every type, for tests and fuzz targets. */
+#include "base/settings.h"
+
+enum example_row {
+    EXAMPLE_VERSION,
+    EXAMPLE_WORKERS,
+    EXAMPLE_TTL,
+    EXAMPLE_RATIO,
+    EXAMPLE_POLICY,
+    EXAMPLE_ENABLED,
+    EXAMPLE_GREETING,
+    EXAMPLE_LISTEN,
+};
+
+static const struct obs_setting example_rows[] = {
+    {.name = "version",
+     .type = OBS_SETTING_CHOICE,
+     .standard = "1.0",
+     .choices = "1.0|1.1",
+     .unit = "",
+     .meaning = "release in service"},
+    {.name = "server.workers",
+     .type = OBS_SETTING_INT,
+     .standard = "4",
+     .minimum = 1,
+     .maximum = 64,
+     .unit = "threads",
+     .meaning = "threads that answer requests"},
+    {.name = "cache.ttl",
+     .type = OBS_SETTING_INT,
+     .standard = "60",
+     .minimum = 1,
+     .maximum = 86400,
+     .unit = "seconds",
+     .meaning = "how long an entry is good"},
+    {.name = "trace.sample_ratio",
+     .type = OBS_SETTING_NUMBER,
+     .standard = "0.25",
+     .minimum = 0,
+     .maximum = 1,
+     .unit = "",
+     .meaning = "share of new traces that are recorded"},
+    {.name = "cache.policy",
+     .type = OBS_SETTING_CHOICE,
+     .standard = "lru",
+     .choices = "lru|lfu|random",
+     .unit = "",
+     .meaning = "what is evicted first"},
+    {.name = "cache.enabled",
+     .type = OBS_SETTING_BOOL,
+     .standard = "true",
+     .unit = "",
+     .meaning = "whether the cache is used"},
+    {.name = "greeting",
+     .type = OBS_SETTING_STRING,
+     .standard = "hello",
+     .unit = "",
+     .meaning = "text of the home page"},
+    {.name = "server.backlog",
+     .type = OBS_SETTING_INT,
+     .standard = "128",
+     .minimum = 1,
+     .maximum = 65535,
+     .unit = "connections",
+     .needs_restart = true,
+     .meaning = "connections that may wait to be accepted"},
+};
+
+static const struct obs_release example_releases[] = {
+    {"1.0", {{NULL, NULL}}},
+    {"1.1", {{"server.workers", "8"}, {"cache.policy", "lfu"}, {NULL, NULL}}},
+};
+
+static const struct obs_settings_schema example_schema = {
+    .service = "example",
+    .rows = example_rows,
+    .row_count = sizeof(example_rows) / sizeof(example_rows[0]),
+    .releases = example_releases,
+    .release_count = sizeof(example_releases) / sizeof(example_releases[0]),
+};

@@ -10,9 +10,10 @@
 #include "base/buffer.h"
 #include <stdint.h>
 
-#define OBS_PROFILER_HZ 97       /* samples per second of CPU time, off the beat of round timers */
-#define OBS_PROFILER_STACKS 2048 /* different stacks in one window; more are counted as "[other]"  \
-                                  */
+#define OBS_PROFILER_HZ 97 /* samples per second of CPU time, off the beat of round timers */
+#define OBS_PROFILER_STACKS                                                                        \
+    2048 /* different stacks in one window; more are counted as "[other]"                          \
+          */
 #define OBS_PROFILER_DEPTH 48
 
 enum obs_profile_format { OBS_PROFILE_FOLDED, OBS_PROFILE_PPROF /* gzip, profile.proto */ };

@@ -198,7 +198,7 @@ static int flatten_into(const struct obs_settings_schema *schema, const char *pr
         int r;
 
         /* A name that is too long is no name of the table either; cut, it must not become one. */
-        if (snprintf(name, sizeof(name), "%s%s%s", prefix, *prefix ? "." : "", key) >=
+        if (snprintf(name, sizeof(name), "%s%s%s", prefix ? prefix : "", prefix ? "." : "", key) >=
             (int)sizeof(name))
             name[0] = '?';
         if (json_is_object(value) && json_object_size(value) > 0)
@@ -225,7 +225,7 @@ int obs_settings_flatten(const struct obs_settings_schema *schema, const json_t 
                        obs_json_show(values, shown));
         return OBS_SETTINGS_REFUSED;
     }
-    r = flatten_into(schema, "", values, flat, reterr_reason);
+    r = flatten_into(schema, NULL, values, flat, reterr_reason);
     if (r == 0)
         *ret_flat = OBS_TAKE(flat);
     return r;

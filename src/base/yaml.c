@@ -377,14 +377,38 @@ static int read_events(struct fy_parser *parser, struct fy_diag *diag, struct bu
     return r == 0 && !is_end ? refuse_syntax(diag, b->reason) : r;
 }
 
+/* libfyaml passes over bytes that are not UTF-8 in some places. Return: as obs_yaml_parse(). */
+static int check_bytes(const char *text, size_t size, struct obs_reason *reterr_reason)
+{
+    unsigned line = 1;
+    size_t length;
+
+    for (size_t at = 0; at < size; at += length) {
+        length = obs_text_utf8_length(text + at, size - at);
+        if (length == 0 || text[at] == '\0') {
+            obs_reason_set_at(reterr_reason, line, 0, "not valid YAML: %s",
+                              length ? "a NUL byte" : "bytes that are not UTF-8");
+            return OBS_JSON_REFUSED;
+        }
+        line += text[at] == '\n';
+    }
+    return 0;
+}
+
 int obs_yaml_parse(const char *text, size_t size, json_t **ret_documents,
                    struct obs_reason *reterr_reason)
 {
-    struct builder b = {.documents = json_array(), .reason = reterr_reason};
-    struct fy_diag *diag = fy_diag_create(NULL);
-    struct fy_parse_cfg config = {.search_path = "", .flags = FYPCF_QUIET, .diag = diag};
+    struct builder b = {.reason = reterr_reason};
+    struct fy_parse_cfg config = {.search_path = "", .flags = FYPCF_QUIET};
+    struct fy_diag *diag;
     struct fy_parser *parser;
-    int r = -ENOMEM;
+    int r = check_bytes(text, size, reterr_reason);
+
+    if (r != 0)
+        return r;
+    r = -ENOMEM;
+    b.documents = json_array();
+    config.diag = diag = fy_diag_create(NULL);
 
     if (diag)
         fy_diag_set_collect_errors(diag, true);

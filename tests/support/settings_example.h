@@ -10,7 +10,7 @@ enum example_row {
     EXAMPLE_POLICY,
     EXAMPLE_ENABLED,
     EXAMPLE_GREETING,
-    EXAMPLE_LISTEN,
+    EXAMPLE_BACKLOG,
 };
 
 static const struct obs_setting example_rows[] = {

@@ -498,7 +498,8 @@ static int ranked_text(const struct load *l, const PGresult *result, char **ret_
     return CATALOG_OK;
 }
 
-/* The connection goes back before the ranking starts: ranking needs none. */
+/* Any of the words will do; the ranking sorts out how well each match fits. The connection goes back
+ * before the ranking starts, which needs none. */
 static int load_search(const struct load *l, PGresult **ret_result)
 {
     OBS_CLEANUP(db_releasep) struct db_connection *connection = NULL;
@@ -510,7 +511,8 @@ static int load_search(const struct load *l, PGresult **ret_result)
         r = db_query(connection, "products.search",
                      "SELECT id, name, popularity FROM products"
                      " WHERE to_tsvector('english', name || ' ' || description)"
-                     " @@ plainto_tsquery('english', $1) ORDER BY popularity DESC, id LIMIT $2",
+                     " @@ replace(plainto_tsquery('english', $1)::text, '&', '|')::tsquery"
+                     " ORDER BY popularity DESC, id LIMIT $2",
                      2, (const char *const[]){l->words, limit}, ret_result);
     return r == DB_OK ? CATALOG_OK : catalog_outcome_of(connection, r);
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* A prime that shares no factor with SEED_PRODUCTS: spreads popularity over ids. */
-enum { POPULARITY_STEP = 1087, GENERAL_SENTENCES = 4, FEATURE_SENTENCES = 3 };
+enum { POPULARITY_STEP = 1087, GENERAL_SENTENCES = 9, FEATURE_SENTENCES = 5 };
 
 OBS_DEFINE_CLEANUP(PGresult *, PQclear)
 

@@ -1,0 +1,18 @@
+#pragma once
+/* Settings of the storefront: rows of STOREFRONT_SETTINGS, by index. */
+#include "shop/service/service.h"
+
+enum {
+    ROW_SESSION_MAX_ENTRIES = SERVICE_ROW_FIRST_OWN,
+    ROW_SESSION_TTL,
+    ROW_RECOMMENDATIONS_CANDIDATES,
+    ROW_RECOMMENDATIONS_AFFINITY,
+    ROW_DELIVERY_QUOTE_MS,
+    ROW_CATALOG_TIMEOUT,
+    ROW_ORDERS_TIMEOUT,
+    ROW_UPSTREAM_RETRIES,
+    ROW_UPSTREAM_RETRY_DELAY,
+    STOREFRONT_ROW_COUNT
+};
+
+extern const struct obs_settings_schema STOREFRONT_SETTINGS;

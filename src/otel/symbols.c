@@ -72,6 +72,19 @@ static bool is_function(const GElf_Sym *symbol)
            symbol->st_value != 0;
 }
 
+/* Hand-written assembly often has no size: then it reaches to the next function, at most to the end
+ * of its section. */
+static uintptr_t function_size(Elf *elf, const GElf_Sym *symbol)
+{
+    GElf_Shdr header;
+
+    if (symbol->st_size > 0)
+        return symbol->st_size;
+    if (!gelf_getshdr(elf_getscn(elf, symbol->st_shndx), &header))
+        return 0;
+    return header.sh_addr + header.sh_size - symbol->st_value;
+}
+
 static struct function *read_functions(Elf *elf, size_t *ret_count)
 {
     GElf_Shdr header;
@@ -95,7 +108,8 @@ static struct function *read_functions(Elf *elf, size_t *ret_count)
             continue;
         name = elf_strptr(elf, header.sh_link, symbol.st_name);
         if (name && *name)
-            functions[count++] = (struct function){symbol.st_value, symbol.st_size, name};
+            functions[count++] =
+                (struct function){symbol.st_value, function_size(elf, &symbol), name};
     }
     if (functions)
         qsort(functions, count, sizeof(*functions), compare_functions);
@@ -118,10 +132,10 @@ static const struct function *find_function(const struct function *functions, si
         else
             high = middle;
     }
-    while (low > 0) { /* aliases share a start, and some of them have no size */
+    while (low > 0) { /* aliases share a start, not always a size */
         const struct function *f = &functions[--low];
 
-        if (f->size == 0 || address - f->start < f->size)
+        if (address - f->start < f->size)
             return f;
         if (low == 0 || functions[low - 1].start != f->start)
             return NULL;

@@ -46,8 +46,17 @@ static void stop_burning(void)
     pthread_join(burner, NULL);
 }
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SIGNALS_ARE_LATE /* the sanitizer runs handlers at its own moments, from its own frames */
+#endif
+#endif
+
 static int start(void **state)
 {
+#ifdef SIGNALS_ARE_LATE
+    skip();
+#endif
     return obs_profiler_start(&(struct obs_profiler_options){.service = "test", .window_s = 1});
 }
 
@@ -204,6 +213,9 @@ static void windows_go_to_the_endpoint(void **state)
     struct test_collector collector;
     uint64_t all;
 
+#ifdef SIGNALS_ARE_LATE
+    skip();
+#endif
     test_collector_init(&collector);
     test_collector_start(&collector);
     assert_int_equal(obs_profiler_start(&(struct obs_profiler_options){

@@ -383,7 +383,7 @@ void obs_gauge_add(struct obs_metric_series *series, double value)
 /* Release stores keep the words behind the odd sequence, the acquire loads of the reader keep its
  * second look at the sequence behind the words. */
 static void exemplar_write(struct exemplar *exemplar, double value,
-                           const struct obs_trace_context *context)
+                           const struct obs_trace_context *context, uint64_t time_ns)
 {
     unsigned sequence = atomic_load_explicit(&exemplar->sequence, memory_order_relaxed);
     uint64_t words[5] = {0};
@@ -391,7 +391,7 @@ static void exemplar_write(struct exemplar *exemplar, double value,
     memcpy(words, context->trace_id, 16);
     memcpy(words + 2, context->span_id, 8);
     words[3] = registry_bits(value);
-    words[4] = obs_time_ns();
+    words[4] = time_ns;
     if ((sequence & 1) ||
         !atomic_compare_exchange_strong_explicit(&exemplar->sequence, &sequence, sequence + 1,
                                                  memory_order_acquire, memory_order_relaxed))
@@ -424,17 +424,40 @@ bool registry_exemplar_read(struct exemplar *exemplar, struct exemplar_value *re
     return false;
 }
 
-void obs_histogram_observe(struct obs_metric_series *series, double value,
-                           const struct obs_trace_context *context)
+static size_t bucket_of(const struct obs_metric *metric, double value)
 {
-    const struct obs_metric *metric = &series->family->metric;
-    struct histogram *h = series->histogram;
     size_t bucket = 0;
 
     while (bucket < metric->bucket_count && !(value <= metric->buckets[bucket]))
         bucket++;
+    return bucket;
+}
+
+void obs_histogram_observe(struct obs_metric_series *series, double value,
+                           const struct obs_trace_context *context)
+{
+    struct histogram *h = series->histogram;
+    size_t bucket = bucket_of(&series->family->metric, value);
+
     atomic_fetch_add_explicit(&h->counts[bucket], 1, memory_order_relaxed);
     double_add(&h->sum, value);
     if (context && obs_trace_is_sampled(context))
-        exemplar_write(&h->exemplars[bucket], value, context);
+        exemplar_write(&h->exemplars[bucket], value, context, obs_time_ns());
+}
+
+void obs_histogram_set(struct obs_metric_series *series, const uint64_t *counts, double sum)
+{
+    struct histogram *h = series->histogram;
+
+    for (size_t i = 0; i <= series->family->metric.bucket_count; i++)
+        atomic_store_explicit(&h->counts[i], counts[i], memory_order_relaxed);
+    atomic_store_explicit(&h->sum, registry_bits(sum), memory_order_relaxed);
+}
+
+void obs_histogram_exemplar(struct obs_metric_series *series, double value,
+                            const struct obs_trace_context *context, uint64_t time_ns)
+{
+    size_t bucket = bucket_of(&series->family->metric, value);
+
+    exemplar_write(&series->histogram->exemplars[bucket], value, context, time_ns);
 }

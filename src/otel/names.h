@@ -67,7 +67,28 @@
     ROW(PROCESS_FDS, "process_open_fds", OBS_GAUGE, "", NULL, "Open file descriptors")             \
     ROW(PROCESS_THREADS, "process_threads", OBS_GAUGE, "", NULL, "Threads")                        \
     ROW(PROCESS_START, "process_start_time_seconds", OBS_GAUGE, "seconds", NULL,                   \
-        "Unix time at which the process started")
+        "Unix time at which the process started")                                                  \
+    ROW(JOURNEY_REQUESTS, "journey_requests", OBS_COUNTER, "", NULL,                               \
+        "User journeys finished, by outcome: ok, error, timeout, wrong", "journey", "outcome")     \
+    ROW(JOURNEY_DURATION, "journey_duration_seconds", OBS_HISTOGRAM, "seconds",                    \
+        OBS_DURATION_BUCKETS, "Time of a user journey from when it was due, without think time",   \
+        "journey")                                                                                 \
+    ROW(LOADGEN_TARGET, "loadgen_target_rps", OBS_GAUGE, "", NULL,                                 \
+        "User journeys per second that are wanted now", "journey")                                 \
+    ROW(LOADGEN_ARRIVALS, "loadgen_arrivals", OBS_COUNTER, "", NULL,                               \
+        "Journeys scheduled, by what became of them: sent, late, dropped", "state")                \
+    ROW(LOADGEN_WAITING, "loadgen_waiting", OBS_GAUGE, "", NULL,                                   \
+        "Journeys that are due and wait for a free user")                                          \
+    ROW(LOADGEN_IN_FLIGHT, "loadgen_in_flight", OBS_GAUGE, "", NULL, "Journeys under way")         \
+    ROW(LOADGEN_CONNECTIONS, "loadgen_connections", OBS_GAUGE, "", NULL, "Connections open")       \
+    ROW(PROBE_CHECKS, "probe_correctness_checks", OBS_COUNTER, "", NULL,                           \
+        "Answers compared with what they must be", "probe")                                        \
+    ROW(PROBE_FAILURES, "probe_correctness_failures", OBS_COUNTER, "", NULL,                       \
+        "Answers that were not what they must be", "probe")                                        \
+    ROW(PROBE_ERRORS, "probe_errors", OBS_COUNTER, "", NULL,                                       \
+        "Probes that got no answer to compare", "probe")                                           \
+    ROW(PROBE_DURATION, "probe_duration_seconds", OBS_GAUGE, "seconds", NULL,                      \
+        "Time of the probe's last request", "probe")
 
 enum obs_metric_name {
 #define OBS_METRIC_ENUM(id, ...) OBS_##id,

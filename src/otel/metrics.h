@@ -62,8 +62,8 @@ void obs_gauge_add(struct obs_metric_series *series, double value);
 /* @context: sampled trace to keep as the bucket's exemplar (trace_id, span_id); NULL for none. */
 void obs_histogram_observe(struct obs_metric_series *series, double value,
                            const struct obs_trace_context *context);
-/* A histogram that mirrors one kept elsewhere: @counts[bucket_count + 1], one per bucket, not added up,
- * the last for what is over all bounds. */
+/* A histogram that mirrors one kept elsewhere: @counts[bucket_count + 1], one per bucket, not added
+ * up, the last for what is over all bounds. */
 void obs_histogram_set(struct obs_metric_series *series, const uint64_t *counts, double sum);
 /* Keep an exemplar without counting @value; @time_ns: when it was observed, Unix time. */
 void obs_histogram_exemplar(struct obs_metric_series *series, double value,

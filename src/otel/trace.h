@@ -124,7 +124,6 @@ int obs_tracer_new(const struct obs_tracer_options *options, struct obs_tracer *
 /* Both any thread. Spans that ended before a change keep the version they ended under. */
 void obs_tracer_set_version(struct obs_tracer *tracer, const char *version);
 void obs_tracer_set_ratio(struct obs_tracer *tracer, double sample_ratio);
-void obs_tracer_set_ratio(struct obs_tracer *tracer, double sample_ratio); /* any thread */
 void obs_tracer_stats(struct obs_tracer *tracer, struct obs_tracer_stats *ret_stats);
 /* Sends what waits, for at most @timeout_ms, then stops. No span may be in use any more. NULL is
  * fine; returns NULL. */

@@ -18,6 +18,7 @@
 
 #define POLL_NS (50 * OBS_NS_PER_MS)
 #define LAST_OUTPUT_BYTES 2000
+#define LAST_LINES 6
 
 enum { UP_PORT, UP_TIMEOUT, UP_QUIET };
 static const struct obs_arg ARGS[] = {
@@ -59,13 +60,22 @@ static const char *program(const struct cli *cli, char out[PATHS_ROOM])
     return paths_format(out, "%s/bin/observa", cli->paths.dist);
 }
 
+/* A line of JSON is told by its message. */
+static void print_line(const char *line)
+{
+    OBS_JSON parsed = json_loads(line, 0, NULL);
+    const char *message = json_string_value(json_object_get(parsed, "message"));
+
+    fprintf(stderr, "    | %s\n", message ? message : line);
+}
+
 static void print_last_lines(const json_t *unit)
 {
-    size_t i;
-    json_t *line;
+    const json_t *lines = json_object_get(unit, "last_lines");
+    size_t count = json_array_size(lines);
 
-    json_array_foreach (json_object_get(unit, "last_lines"), i, line)
-        fprintf(stderr, "    | %s\n", json_string_value(line) ? json_string_value(line) : "");
+    for (size_t i = count > LAST_LINES ? count - LAST_LINES : 0; i < count; i++)
+        print_line(json_string_value(json_array_get(lines, i)));
 }
 
 /* Say why a unit is not ready. Returns false when it is fine. */

@@ -33,11 +33,11 @@ struct amqp_link {
 
 unsigned amqp_backoff_ms(unsigned failures, uint32_t random)
 {
-    unsigned shift = failures > 7 ? 6 : (failures == 0 ? 0 : failures - 1);
+    unsigned shift = failures > 5 ? 4 : (failures == 0 ? 0 : failures - 1);
     unsigned full = 100u << shift;
 
-    if (full > 5000)
-        full = 5000;
+    if (full > 1000)
+        full = 1000;
     return full - (unsigned)((uint64_t)(full / 4) * (random & 0xffff) / 0xffff);
 }
 
@@ -149,10 +149,19 @@ static int connect_socket(struct amqp_link *link, const struct amqp_link_options
 static int log_in(struct amqp_link *link, const struct amqp_link_options *options,
                   struct obs_reason *reterr_reason)
 {
-    amqp_table_entry_t entry = {.key = amqp_cstring_bytes("connection_name"),
-                                .value.kind = AMQP_FIELD_KIND_UTF8,
-                                .value.value.bytes = amqp_cstring_bytes(options->name)};
-    amqp_table_t properties = {.num_entries = 1, .entries = &entry};
+    /* Without this the broker does not say that a consumer's queue was deleted. */
+    amqp_table_entry_t capability = {.key = amqp_cstring_bytes("consumer_cancel_notify"),
+                                     .value.kind = AMQP_FIELD_KIND_BOOLEAN,
+                                     .value.value.boolean = 1};
+    amqp_table_entry_t entries[2] = {
+        {.key = amqp_cstring_bytes("connection_name"),
+         .value.kind = AMQP_FIELD_KIND_UTF8,
+         .value.value.bytes = amqp_cstring_bytes(options->name)},
+        {.key = amqp_cstring_bytes("capabilities"),
+         .value.kind = AMQP_FIELD_KIND_TABLE,
+         .value.value.table = {.num_entries = 1, .entries = &capability}},
+    };
+    amqp_table_t properties = {.num_entries = 2, .entries = entries};
     int heartbeat = options->heartbeat_s ? (int)options->heartbeat_s : 10;
 
     return check_reply(link,

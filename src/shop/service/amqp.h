@@ -6,12 +6,12 @@
  *                                                  | rejected
  *   exchange `orders.dead` (fanout) <--------------+----> queue `fulfilment.dead`
  *
- * What arrives (deliveries, confirms, returned messages) is handed to the owner by amqp_link_pump(),
- * in the owner's thread, so there is no lock and no second place that reads the socket. Heartbeats are
- * served by pump as well: call it at least every few seconds.
+ * What arrives (deliveries, confirms, returned messages) is handed to the owner by
+ * amqp_link_pump(), in the owner's thread, so there is no lock and no second place that reads the
+ * socket. Heartbeats are served by pump as well: call it at least every few seconds.
  *
- * A link that failed stays failed: free it and open another. The broker then delivers again what was
- * not acknowledged.
+ * A link that failed stays failed: free it and open another. The broker then delivers again what
+ * was not acknowledged.
  */
 #include "base/address.h"
 #include "base/cleanup.h"
@@ -37,9 +37,9 @@ struct amqp_link_options {
     const char *host;
     uint16_t port;
     const char *vhost, *user, *password;
-    const char *name;        /* of the connection, as the broker shows it */
-    unsigned timeout_ms;     /* connecting, and every question to the broker; 0: 5000 */
-    unsigned heartbeat_s;    /* 0: 10 */
+    const char *name;     /* of the connection, as the broker shows it */
+    unsigned timeout_ms;  /* connecting, and every question to the broker; 0: 5000 */
+    unsigned heartbeat_s; /* 0: 10 */
 };
 
 enum amqp_outcome {
@@ -47,8 +47,8 @@ enum amqp_outcome {
     AMQP_REFUSED = 1, /* the broker said no (login, vhost, a declaration); reason set */
 };
 
-/* One message, in either direction. Outgoing: "" or NULL leaves a field out. Incoming: borrowed for the
- * duration of the callback, texts NUL-terminated. */
+/* One message, in either direction. Outgoing: "" or NULL leaves a field out. Incoming: borrowed for
+ * the duration of the callback, texts NUL-terminated. */
 struct amqp_message {
     const char *exchange, *routing_key;
     const char *message_id, *type;
@@ -87,17 +87,18 @@ struct amqp_link *amqp_link_free(struct amqp_link *link); /* says goodbye when t
 /* Make sure that the exchanges, queues and bindings above exist. Return as above. */
 int amqp_link_declare(struct amqp_link *link, struct obs_reason *reterr_reason);
 
-/* Persistent and mandatory. Returns once the bytes are handed to the kernel; the broker's word comes
- * through `confirmed`. Return: 0, -EIO. */
+/* Persistent and mandatory. Returns once the bytes are handed to the kernel; the broker's word
+ * comes through `confirmed`. Return: 0, -EIO. */
 int amqp_link_publish(struct amqp_link *link, const struct amqp_message *message,
                       uint64_t *ret_sequence);
 
-/* Deliveries of @queue begin; at most @prefetch may be unacknowledged. Return: 0, AMQP_REFUSED, -EIO. */
+/* Deliveries of @queue begin; at most @prefetch may be unacknowledged. Return: 0, AMQP_REFUSED,
+ * -EIO. */
 int amqp_link_consume(struct amqp_link *link, const char *queue, uint16_t prefetch,
                       struct obs_reason *reterr_reason);
 /* No further deliveries after what is on its way. Return: 0, -EIO. */
 int amqp_link_cancel(struct amqp_link *link);
-int amqp_link_ack(struct amqp_link *link, uint64_t tag);                   /* 0, -EIO */
+int amqp_link_ack(struct amqp_link *link, uint64_t tag);                  /* 0, -EIO */
 int amqp_link_reject(struct amqp_link *link, uint64_t tag, bool requeue); /* 0, -EIO */
 
 /**
@@ -110,8 +111,9 @@ int amqp_link_reject(struct amqp_link *link, uint64_t tag, bool requeue); /* 0, 
 int amqp_link_pump(struct amqp_link *link, int wake_fd, unsigned timeout_ms,
                    struct obs_reason *reterr_reason);
 
-/* Exponential: 100 ms, 200, 400 … up to 5 s, each shortened at random by up to a quarter, so that many
- * clients of one broker do not come back together. @failures: in a row, at least 1; @random: any bits. */
+/* Exponential: 100 ms, 200, 400 … up to 1 s, each shortened at random by up to a quarter, so that
+ * many clients of one broker do not come back together. @failures: in a row, at least 1; @random:
+ * any bits. */
 unsigned amqp_backoff_ms(unsigned failures, uint32_t random);
 
 /* First line of a file, for passwords. Return: 0, -errno, -EMSGSIZE. */

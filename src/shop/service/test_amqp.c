@@ -1,20 +1,19 @@
-#include "support/test.h"
 #include "base/cleanup.h"
 #include "shop/service/amqp.h"
 #include "shop/service/broker_args.h"
-#include "shop/service/latency.h"
+#include "support/test.h"
 #include <stdio.h>
 #include <string.h>
 
-static void backs_off_twice_as_long_up_to_five_seconds(void **state)
+static void backs_off_twice_as_long_up_to_a_second(void **state)
 {
-    static const unsigned FULL[] = {100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000};
+    static const unsigned FULL[] = {100, 200, 400, 800, 1000, 1000, 1000};
 
     for (unsigned i = 0; i < OBS_COUNT(FULL); i++) {
         assert_int_equal(amqp_backoff_ms(i + 1, 0), FULL[i]);
         assert_int_equal(amqp_backoff_ms(i + 1, 0xffff), FULL[i] - FULL[i] / 4);
     }
-    assert_int_equal(amqp_backoff_ms(4000000000u, 0), 5000);
+    assert_int_equal(amqp_backoff_ms(4000000000u, 0), 1000);
 }
 
 static void reads_broker_addresses(void **state)
@@ -62,42 +61,12 @@ static void reads_the_first_line_of_a_password_file(void **state)
     assert_non_null(strstr(why.text, path));
 }
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static void draws_latencies_around_their_median(void **state)
-{
-    enum { COUNT = 20001 };
-    static double drawn[COUNT];
-
-    for (size_t i = 0; i < COUNT; i++)
-        drawn[i] = latency_next_ms(100, 0.25);
-    qsort(drawn, COUNT, sizeof(drawn[0]), compare);
-    assert_true(drawn[0] > 0);
-    assert_true(drawn[COUNT / 2] > 97 && drawn[COUNT / 2] < 103);
-    assert_true(drawn[COUNT * 95 / 100] > 140 && drawn[COUNT * 95 / 100] < 162);
-    assert_true(drawn[COUNT - 1] <= 1000);
-}
-
-static void survives_the_edges_of_its_random_bits(void **state)
-{
-    assert_true(latency_draw_ms(100, 0.25, (const uint32_t[]){0, 0}) <= 1000);
-    assert_true(latency_draw_ms(100, 0.25, (const uint32_t[]){UINT32_MAX, UINT32_MAX}) > 0);
-    assert_true(latency_draw_ms(0, 0.25, (const uint32_t[]){0, 0}) == 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(backs_off_twice_as_long_up_to_five_seconds),
+        cmocka_unit_test(backs_off_twice_as_long_up_to_a_second),
         cmocka_unit_test(reads_broker_addresses),
         cmocka_unit_test(reads_the_first_line_of_a_password_file),
-        cmocka_unit_test(draws_latencies_around_their_median),
-        cmocka_unit_test(survives_the_edges_of_its_random_bits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,7 @@
 /* The first byte of what is stored says what it is. */
 #define MARK_TEXT '='
 #define MARK_ABSENT '-'
-#define MARK_REMOVED '~'
+#define MARK_REMOVED "~"
 #define REMOVED_MS "3000"
 enum { KEYS_MAX = 128, LOG_EVERY_MS = 5000 };
 
@@ -311,7 +311,7 @@ int cache_invalidate(struct cache *cache, const char *key)
     obs_span_text(&span, "cache.key", key);
     c = acquire(cache);
     if (c)
-        reply = redisCommand(c->redis, "SET %s %c PX " REMOVED_MS, key, MARK_REMOVED);
+        reply = redisCommand(c->redis, "SET %s " MARK_REMOVED " PX " REMOVED_MS, key);
     if (reply && reply->type == REDIS_REPLY_ERROR) {
         /* A full Redis refuses to store the mark, but not to remove the entry. */
         freeReplyObject(reply);

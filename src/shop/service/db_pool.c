@@ -164,17 +164,15 @@ static int connection_open(struct db_connection *c, unsigned statement_timeout_m
     return is_open ? DB_OK : DB_UNAVAILABLE;
 }
 
-/* An idle session whose server went away has its end of file waiting to be read. */
-static bool is_alive(struct db_connection *c)
+/* Nobody talks on an idle session. What is there to read is its end, or the server's farewell. */
+static bool is_alive(const struct db_connection *c)
 {
     struct pollfd fd = {.events = POLLIN};
 
     if (!c->pg || c->is_broken || PQstatus(c->pg) != CONNECTION_OK)
         return false;
     fd.fd = PQsocket(c->pg);
-    if (poll(&fd, 1, 0) <= 0)
-        return true;
-    return PQconsumeInput(c->pg) == 1 && PQstatus(c->pg) == CONNECTION_OK;
+    return poll(&fd, 1, 0) == 0;
 }
 
 /* ---- statements ---- */

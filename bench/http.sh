@@ -14,28 +14,29 @@ start_ours() { # NAME TELEMETRY ENDPOINT: the pid goes to PID, the URL to URL
         2>"$BENCH_TMP/$1.address" > >(cat >/dev/null) &
     PID=$!
     BENCH_PIDS+=("$PID")
-    until grep -q tcp: "$BENCH_TMP/$1.address"; do :; done
+    for _ in $(seq 100); do grep -q tcp: "$BENCH_TMP/$1.address" && break; sleep 0.02; done
     URL=http://$(sed -n 's/^tcp://p' "$BENCH_TMP/$1.address")
 }
 
 start_nginx() {
+    chmod 755 "$BENCH_TMP" # started by root, nginx's worker is somebody else
     mkdir -p "$BENCH_TMP/nginx/html"
     printf 'hello world\n' >"$BENCH_TMP/nginx/html/index.txt"
     cat >"$BENCH_TMP/nginx/nginx.conf" <<CONF
-daemon off; worker_processes 1; pid $BENCH_TMP/nginx/pid; error_log stderr warn;
+daemon off; worker_processes 1; pid $BENCH_TMP/nginx/$2.pid; error_log stderr warn;
 events { worker_connections 1024; }
 http {
   access_log $1; open_file_cache max=10; keepalive_requests 100000000;
   client_body_temp_path $BENCH_TMP/nginx/b; proxy_temp_path $BENCH_TMP/nginx/p; fastcgi_temp_path $BENCH_TMP/nginx/f;
   uwsgi_temp_path $BENCH_TMP/nginx/u; scgi_temp_path $BENCH_TMP/nginx/s;
-  server { listen unix:$BENCH_TMP/nginx.sock; listen 127.0.0.1:$2; root $BENCH_TMP/nginx/html; }
+  server { listen 127.0.0.1:$2; root $BENCH_TMP/nginx/html; }
 }
 CONF
     taskset -c 0 nginx -e stderr -c "$BENCH_TMP/nginx/nginx.conf" &
     PID=$!
     BENCH_PIDS+=("$PID")
     URL=http://127.0.0.1:$2
-    until curl -sf -o /dev/null "$URL/index.txt"; do :; done
+    curl -sf -o /dev/null --retry 50 --retry-connrefused --retry-delay 0 --retry-max-time 5 "$URL/index.txt"
 }
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }

@@ -4,6 +4,13 @@
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+const char *__lsan_default_suppressions(void);
+
+/* libfyaml 0.7.12 loses 4 KiB for a single-quoted text with more than a few doubled quotes. */
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libfyaml";
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -261,7 +261,7 @@ static int change(struct obs_settings *settings, const json_t *values, bool keep
     if (r != 0)
         return r;
     pthread_mutex_lock(&settings->change_mutex);
-    chosen = keep_others ? json_copy(obs_settings_view_chosen(settings->view)) : json_object();
+    chosen = keep_others ? json_deep_copy(obs_settings_view_chosen(settings->view)) : json_object();
     r = chosen ? overlay(chosen, flat) : -ENOMEM;
     if (r == 0)
         r = change_to(settings, chosen, reterr_reason);

@@ -289,7 +289,9 @@ int obs_settings_view_new(const struct obs_settings_schema *schema, json_t *chos
         return -ENOMEM;
     atomic_init(&view->references, 1);
     view->schema = schema;
-    view->chosen = json_incref(chosen);
+    view->chosen = json_deep_copy(chosen);
+    if (!view->chosen)
+        r = -ENOMEM;
     for (size_t i = 0; r == 0 && i < schema->row_count; i++) {
         r = fill_row(view, i, release, reterr_reason);
         if (r == 0 && i == 0) /* row 0 is the version; the others' defaults depend on it */

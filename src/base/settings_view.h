@@ -15,7 +15,8 @@
 int obs_settings_flatten(const struct obs_settings_schema *schema, const json_t *values,
                          json_t **ret_flat, struct obs_reason *reterr_reason);
 
-/* @chosen: what obs_settings_flatten() made, without nulls; referenced. Return: 0, -ENOMEM, -EINVAL
+/* @chosen: what obs_settings_flatten() made, without nulls; copied, so that no two
+ * threads ever count references of one JSON value. Return: 0, -ENOMEM, -EINVAL
  * with a reason when the table itself holds a bad default. */
 int obs_settings_view_new(const struct obs_settings_schema *schema, json_t *chosen,
                           struct obs_settings_view **ret_view, struct obs_reason *reterr_reason);

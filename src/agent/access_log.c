@@ -147,8 +147,7 @@ static void emit_span(struct access_log *log, const struct access *access, const
 /* Methods are a client's text; only these become labels. */
 static const char *known_method(const char *method)
 {
-    static const char *const KNOWN[] = {"GET",    "POST",    "PUT",  "DELETE",
-                                        "PATCH",  "OPTIONS", "HEAD"};
+    static const char *const KNOWN[] = {"GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"};
 
     for (size_t i = 0; i < OBS_COUNT(KNOWN); i++)
         if (strcmp(KNOWN[i], method) == 0)

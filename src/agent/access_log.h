@@ -12,9 +12,9 @@
 struct access_log;
 
 struct access_log_options {
-    const char *service;       /* borrowed */
-    const char *version;       /* copied; see access_log_set_version() */
-    const char *const *routes; /* borrowed; ends with NULL */
+    const char *service;             /* borrowed */
+    const char *version;             /* copied; see access_log_set_version() */
+    const char *const *routes;       /* borrowed; ends with NULL */
     const char *endpoint, *resource; /* for spans, as struct obs_tracer_options */
 };
 
@@ -28,8 +28,8 @@ void access_log_set_version(struct access_log *log, const char *version); /* any
 struct obs_metrics *access_log_metrics(struct access_log *log);
 uint64_t access_log_bad_lines(const struct access_log *log);
 
-/* The first of @routes (ends with NULL) that fits @path, "other" when none does. `{x}` is one segment that
- * is not empty. */
+/* The first of @routes (ends with NULL) that fits @path, "other" when none does. `{x}` is one
+ * segment that is not empty. */
 const char *access_log_route(const char *const *routes, const char *path);
 
 OBS_DEFINE_CLEANUP(struct access_log *, access_log_free)

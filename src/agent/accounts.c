@@ -1,9 +1,9 @@
 /*
  * Accounts: what a unit uses and how it stands, for metrics and the API.
  *
- * CPU time is that of all lives: what wait4(2) told of processes that ended (with the children they had
- * waited for) and what /proc says of those that live. It never goes down. Memory is what the unit's
- * processes hold resident and share with nobody through files or shared memory.
+ * CPU time is that of all lives: what wait4(2) told of processes that ended (with the children they
+ * had waited for) and what /proc says of those that live. It never goes down. Memory is what the
+ * unit's processes hold resident and share with nobody through files or shared memory.
  */
 #include "agent/supervised.h"
 
@@ -71,8 +71,8 @@ unsigned supervised_restarts(const struct supervised *s)
 
 bool supervised_last_exit(const struct supervised *s, int *ret_code)
 {
-    *ret_code = WIFEXITED(s->last_status) ? WEXITSTATUS(s->last_status)
-                                          : 128 + WTERMSIG(s->last_status);
+    *ret_code =
+        WIFEXITED(s->last_status) ? WEXITSTATUS(s->last_status) : 128 + WTERMSIG(s->last_status);
     return s->has_ended;
 }
 
@@ -109,16 +109,16 @@ int supervised_json(struct supervised *s, json_t **ret_json)
     for (size_t i = 0; i < unit->after_count; i++)
         json_array_append_new(after, json_string(unit->after[i]->name));
     obs_time_rfc3339(s->started_ns, started);
-    json = json_pack(
-        "{s:s, s:s, s:s, s:b, s:b, s:s%, s:o, s:o, s:i, s:o, s:o, s:b, s:f, s:I}", "name",
-        unit->name, "kind", unit->kind == UNIT_TASK ? "task" : "service", "state",
-        UNIT_STATE_TEXTS[s->state], "required", unit->is_required, "ready",
-        supervised_is_ready(s), "reason", s->reason, strlen(s->reason), "pid",
-        s->pid > 0 ? json_integer(s->pid) : json_null(), "started",
-        s->pid > 0 ? json_string(started) : json_null(), "restarts", supervised_restarts(s),
-        "last_exit", last_exit_json(s), "after", after, "config",
-        unit->has_admin || unit->settings != UNIT_SETTINGS_NONE, "cpu_seconds",
-        supervised_cpu_seconds(s), "memory_bytes", (json_int_t)supervised_memory_bytes(s));
+    json = json_pack("{s:s, s:s, s:s, s:b, s:b, s:s%, s:o, s:o, s:i, s:o, s:o, s:b, s:f, s:I}",
+                     "name", unit->name, "kind", unit->kind == UNIT_TASK ? "task" : "service",
+                     "state", UNIT_STATE_TEXTS[s->state], "required", unit->is_required, "ready",
+                     supervised_is_ready(s), "reason", s->reason, strlen(s->reason), "pid",
+                     s->pid > 0 ? json_integer(s->pid) : json_null(), "started",
+                     s->pid > 0 ? json_string(started) : json_null(), "restarts",
+                     supervised_restarts(s), "last_exit", last_exit_json(s), "after", after,
+                     "config", unit->has_admin || unit->settings != UNIT_SETTINGS_NONE,
+                     "cpu_seconds", supervised_cpu_seconds(s), "memory_bytes",
+                     (json_int_t)supervised_memory_bytes(s));
     if (!json)
         return -ENOMEM;
     if (s->state == UNIT_FAILED || s->state == UNIT_BACKOFF) {

@@ -33,8 +33,11 @@ enum container_metric {
 
 static const struct obs_metric METRICS[CONTAINER_METRIC_COUNT] = {
 #define CONTAINER_ROW(id, name_, type_, unit_, label, help_)                                       \
-    [CONTAINER_##id] = {                                                                           \
-        .name = (name_), .type = (type_), .unit = (unit_), .help = (help_), .labels = {"container", label}},
+    [CONTAINER_##id] = {.name = (name_),                                                           \
+                        .type = (type_),                                                           \
+                        .unit = (unit_),                                                           \
+                        .help = (help_),                                                           \
+                        .labels = {"container", label}},
     CONTAINER_METRICS(CONTAINER_ROW)
 #undef CONTAINER_ROW
 };
@@ -60,8 +63,7 @@ static void collect_unit(struct admin *admin, struct supervised *s)
     if (!supervised_last_exit(s, &code))
         code = 0;
     obs_counter_set(series(admin, CONTAINER_CPU, name, NULL), supervised_cpu_seconds(s));
-    obs_gauge_set(series(admin, CONTAINER_MEMORY, name, NULL),
-                  (double)supervised_memory_bytes(s));
+    obs_gauge_set(series(admin, CONTAINER_MEMORY, name, NULL), (double)supervised_memory_bytes(s));
     obs_gauge_set(series(admin, CONTAINER_START, name, NULL), supervised_started_seconds(s));
     obs_counter_set(series(admin, CONTAINER_RESTARTS, name, NULL), supervised_restarts(s));
     obs_gauge_set(series(admin, CONTAINER_LAST_EXIT, name, NULL), code);

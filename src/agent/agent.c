@@ -197,8 +197,8 @@ static int clean_leftovers(struct agent *agent, struct obs_reason *reterr_reason
 static int make(struct agent *agent, struct obs_reason *reterr_reason)
 {
     static int (*const STEPS[])(struct agent *, struct obs_reason *) = {
-        make_base,       make_folders, make_tokens, clean_leftovers, make_served,
-        make_supervisor, make_control, make_admin,
+        make_base,   make_folders,    make_tokens,  clean_leftovers,
+        make_served, make_supervisor, make_control, make_admin,
     };
     int r = 0;
 

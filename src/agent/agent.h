@@ -1,6 +1,7 @@
 #pragma once
 /*
- * Agent: everything that runs on the loop of one observa-agent, put together and taken apart in order.
+ * Agent: everything that runs on the loop of one observa-agent, put together and taken apart in
+ * order.
  */
 #include "agent/unit.h"
 #include "base/address.h"
@@ -16,6 +17,6 @@ struct agent_config { /* all borrowed */
     const char *endpoint, *resource; /* of spans, as struct obs_tracer_options */
 };
 
-/* Run until SIGTERM, SIGINT or a shutdown asked for; every unit has stopped then. Return: 0, or not 0 when
- * it could not begin, with a reason. */
+/* Run until SIGTERM, SIGINT or a shutdown asked for; every unit has stopped then. Return: 0, or not
+ * 0 when it could not begin, with a reason. */
 int agent_run(const struct agent_config *config, struct obs_reason *reterr_reason);

@@ -14,7 +14,8 @@
 #define PIPE_BYTES 262144
 #define READS_AT_ONCE 16 /* then other events have their turn */
 
-/* One pipe. A unit that starts again gets a new one; the old one lives until its last writer is gone. */
+/* One pipe. A unit that starts again gets a new one; the old one lives until its last writer is
+ * gone. */
 struct stream {
     LIST_ENTRY(stream) link;
     struct capture *capture;
@@ -117,9 +118,10 @@ static const char *guess_level(const char *line, size_t size)
     static const struct {
         const char *mark, *level;
     } MARKS[] = {
-        {"[error]", "error"}, {"[crit]", "error"},   {"[alert]", "error"}, {"[emerg]", "error"},
-        {"ERROR", "error"},   {"FATAL", "error"},    {"PANIC", "error"},   {"[warn]", "warn"},
-        {"WARNING", "warn"},  {"level=error", "error"}, {"level=warn", "warn"}, {"[warning]", "warn"},
+        {"[error]", "error"},     {"[crit]", "error"},    {"[alert]", "error"},
+        {"[emerg]", "error"},     {"ERROR", "error"},     {"FATAL", "error"},
+        {"PANIC", "error"},       {"[warn]", "warn"},     {"WARNING", "warn"},
+        {"level=error", "error"}, {"level=warn", "warn"}, {"[warning]", "warn"},
     };
 
     for (size_t i = 0; i < OBS_COUNT(MARKS); i++)
@@ -133,7 +135,8 @@ static void wrap(struct capture *c, const char *line, size_t size)
     char time[OBS_RFC3339_SIZE];
 
     obs_time_rfc3339(obs_time_ns(), time);
-    obs_buffer_printf(&batch, "{\"time\":\"%s\",\"level\":\"%s\",\"service\":\"%s\",\"message\":", time,
+    obs_buffer_printf(&batch,
+                      "{\"time\":\"%s\",\"level\":\"%s\",\"service\":\"%s\",\"message\":", time,
                       guess_level(line, size), c->options.service);
     obs_buffer_append_json(&batch, line, size);
     obs_buffer_append_char(&batch, '}');

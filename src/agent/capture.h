@@ -1,11 +1,11 @@
 #pragma once
 /*
- * Capture: keeps what a unit prints, line by line: in a file of bounded size (PATH, and PATH.1 before
- * it), in memory (the last lines), and for whoever follows.
+ * Capture: keeps what a unit prints, line by line: in a file of bounded size (PATH, and PATH.1
+ * before it), in memory (the last lines), and for whoever follows.
  *
- * Every kept line is JSON: a line of another form becomes {"time","level","service","message"}. Reading
- * never stops for a slow disk or a slow follower for longer than a write takes: lines that the file does not
- * take are counted, not kept.
+ * Every kept line is JSON: a line of another form becomes {"time","level","service","message"}.
+ * Reading never stops for a slow disk or a slow follower for longer than a write takes: lines that
+ * the file does not take are counted, not kept.
  *
  * Loop thread only.
  */
@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CAPTURE_LINE_MAX 16384       /* bytes; the rest of a longer line is a line of its own */
+#define CAPTURE_LINE_MAX 16384 /* bytes; the rest of a longer line is a line of its own */
 #define CAPTURE_RING_LINES 400
 #define CAPTURE_RING_BYTES 65536
 #define CAPTURE_FILE_BYTES 4194304

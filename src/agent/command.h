@@ -28,7 +28,8 @@ struct command_result {
 
 typedef void command_done_fn(const struct command_result *result, void *userdata);
 
-/* @done runs later, on the loop, in any case but after command_cancel(). Return: 0, -ENOMEM, -errno. */
+/* @done runs later, on the loop, in any case but after command_cancel(). Return: 0, -ENOMEM,
+ * -errno. */
 int command_start(struct event_base *base, struct reaper *reaper, const struct command_plan *plan,
                   command_done_fn *done, void *userdata, struct command **ret_command);
 struct command *command_cancel(struct command *command); /* kills it; NULL is fine; returns NULL */

@@ -1,9 +1,9 @@
 #include "agent/control.h"
 
+#include "agent/version.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "agent/version.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -63,10 +63,9 @@ void control_reply_no_unit(struct control *control, struct obs_http_request *req
     for (size_t i = 0; i < table->count && size < sizeof(names) - UNIT_NAME_MAX - 8; i++)
         size += (size_t)snprintf(names + size, sizeof(names) - size, "%s%s", i ? ", " : "",
                                  table->units[i]->name);
-    obs_http_reply_problemf(request, 404, "there is no unit \"%.40s\"; there are %s%s",
-                            obs_http_param(request, "name"), names,
-                            table->count > 0 && size >= sizeof(names) - UNIT_NAME_MAX - 8 ? ", …"
-                                                                                         : "");
+    obs_http_reply_problemf(
+        request, 404, "there is no unit \"%.40s\"; there are %s%s", obs_http_param(request, "name"),
+        names, table->count > 0 && size >= sizeof(names) - UNIT_NAME_MAX - 8 ? ", …" : "");
 }
 
 /* The unit that an admitted request names; NULL: answered. */

@@ -1,4 +1,5 @@
-/* Settings of units: kept by the agent, or the unit's own on its admin address, which is asked in turn. */
+/* Settings of units: kept by the agent, or the unit's own on its admin address, which is asked in
+ * turn. */
 #include "agent/control.h"
 
 #include "base/http_client.h"

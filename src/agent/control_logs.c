@@ -73,8 +73,8 @@ static struct control_logs *logs_of(struct control *control)
     return *logs;
 }
 
-static void follow(struct control *control, struct obs_http_request *request, struct capture *capture,
-                   size_t lines)
+static void follow(struct control *control, struct obs_http_request *request,
+                   struct capture *capture, size_t lines)
 {
     struct control_logs *logs = logs_of(control);
     struct obs_buffer b = OBS_BUFFER_INIT(TAIL_BYTES_MAX);

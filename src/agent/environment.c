@@ -1,6 +1,7 @@
 /* What a unit's process finds in its environment: little, and nothing of the agent's own. */
 #include "agent/supervised.h"
 
+#include "agent/ledger.h"
 #include "base/file.h"
 #include <errno.h>
 #include <stdio.h>
@@ -44,10 +45,12 @@ int environment_new(const struct unit *unit, const char *state_path, char ***ret
                     struct obs_reason *reterr_reason)
 {
     static const char *const INHERITED[] = {"PATH", "LANG", "TZ", "TMPDIR"};
-    char **environment = calloc(unit->environment_count + OBS_COUNT(INHERITED) + 2, sizeof(char *));
+    char **environment = calloc(unit->environment_count + OBS_COUNT(INHERITED) + 3, sizeof(char *));
     size_t count = 0;
     int r = environment ? add(environment, &count, "HOME", state_path) : -ENOMEM;
 
+    if (r == 0)
+        r = add(environment, &count, LEDGER_MARK, state_path);
     for (size_t i = 0; i < OBS_COUNT(INHERITED) && r == 0; i++)
         if (getenv(INHERITED[i]))
             r = add(environment, &count, INHERITED[i], getenv(INHERITED[i]));

@@ -11,6 +11,7 @@
 int files_replace(const char *path, const void *data, size_t size, mode_t mode,
                   struct obs_reason *reterr_reason);
 
-/* Fill in @source with @variables and replace @target by it. Return: 0 or < 0, always with a reason. */
+/* Fill in @source with @variables and replace @target by it. Return: 0 or < 0, always with a
+ * reason. */
 int files_render(const char *source, const struct variables *variables, const char *target,
                  mode_t mode, struct obs_reason *reterr_reason);

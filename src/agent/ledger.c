@@ -17,6 +17,7 @@
 
 #define LEDGER_BYTES_MAX 262144
 #define LEDGER_END_MS 5000
+#define ENVIRON_MAX 65536 /* bytes of an environment that are looked at */
 
 /* ---- lock ---- */
 
@@ -188,6 +189,57 @@ static int clean(const json_t *document, size_t *ret_ended, struct obs_reason *r
     return 0;
 }
 
+/* Does the environment that @pid was started with hold the entry @mark[size] (with its NUL)? */
+static bool is_marked(pid_t pid, const char *mark, size_t size)
+{
+    char path[64], data[ENVIRON_MAX];
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? 0 : read(fd, data, sizeof(data));
+    if (fd >= 0)
+        close(fd);
+    for (const char *at = data; n > 0 && (at = memmem(at, (size_t)(data + n - at), mark, size));
+         at++)
+        if (at == data || at[-1] == '\0')
+            return true;
+    return false;
+}
+
+static size_t kill_marked(const char *mark, size_t size)
+{
+    struct dirent *entry;
+    DIR *proc = opendir("/proc");
+    size_t killed = 0;
+
+    while (proc && (entry = readdir(proc))) {
+        pid_t pid = atoi(entry->d_name);
+
+        if (pid > 1 && pid != getpid() && pid != getppid() && is_marked(pid, mark, size))
+            killed += kill(pid, SIGKILL) == 0;
+    }
+    if (proc)
+        closedir(proc);
+    return killed;
+}
+
+/* Those that left their session after their leader had died. */
+static size_t end_marked(const char *state_path)
+{
+    uint64_t deadline = obs_mono_ns() + LEDGER_END_MS * OBS_NS_PER_MS;
+    char mark[PATH_MAX + 32];
+    size_t size = (size_t)snprintf(mark, sizeof(mark), LEDGER_MARK "=%s", state_path) + 1;
+    size_t ended = kill_marked(mark, size), left = ended;
+
+    while (left > 0 && obs_mono_ns() < deadline) {
+        obs_sleep_ns(5 * OBS_NS_PER_MS);
+        left = kill_marked(mark, size); /* zombies have no environment any more */
+    }
+    return ended;
+}
+
 int ledger_clean(const char *state_path, size_t *ret_ended, struct obs_reason *reterr_reason)
 {
     struct obs_buffer b = OBS_BUFFER_INIT(LEDGER_BYTES_MAX);
@@ -200,6 +252,8 @@ int ledger_clean(const char *state_path, size_t *ret_ended, struct obs_reason *r
     /* A damaged or missing ledger names nobody. */
     if (obs_file_read(path, &b) == 0 && obs_json_parse(b.data, b.size, &document, NULL) == 0)
         r = clean(document, ret_ended, reterr_reason);
+    if (r == 0)
+        *ret_ended += end_marked(state_path);
     obs_buffer_done(&b);
     return r;
 }

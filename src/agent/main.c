@@ -39,7 +39,8 @@ static const struct obs_arg ARGS[ARG_COUNT] = {
     [ARG_LISTEN] = {"listen", NULL, NULL, "ADDRESS", "control API; every request needs a token"},
     [ARG_ADMIN] = {"admin", NULL, NULL, "ADDRESS", "metrics and health"},
     [ARG_KEY] = {"public-key", NULL, NULL, "FILE", "PEM of the key that tokens are checked with"},
-    [ARG_VARIABLES] = {"variables", NULL, "", "FILE", "JSON object of variables for the unit table"},
+    [ARG_VARIABLES] = {"variables", NULL, "", "FILE",
+                       "JSON object of variables for the unit table"},
     [ARG_ENDPOINT] = {"otlp-endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", "", "URL",
                       "where spans of gateways go; empty: nowhere"},
     [ARG_RESOURCE] = {"resource-attributes", "OTEL_RESOURCE_ATTRIBUTES", "", "K=V,...",
@@ -71,8 +72,8 @@ static int read_variables_file(struct variables *variables, const char *path,
 }
 
 /* The file, then the words, then what is always there. */
-static int read_variables(struct variables *variables, const char *const *values, char *const *words,
-                          struct obs_reason *reterr_reason)
+static int read_variables(struct variables *variables, const char *const *values,
+                          char *const *words, struct obs_reason *reterr_reason)
 {
     static const struct {
         const char *name;

@@ -106,9 +106,9 @@ static void judge_reply(struct probe *p, bool is_end)
         answer(p, true, "");
         return;
     }
-    bool is_whole = is_end || p->reply_size == REPLY_MAX ||
-                    (head.framing == OBS_HTTP1_LENGTH &&
-                     p->reply_size >= head.size + head.content_length);
+    bool is_whole =
+        is_end || p->reply_size == REPLY_MAX ||
+        (head.framing == OBS_HTTP1_LENGTH && p->reply_size >= head.size + head.content_length);
     if (!is_whole)
         return;
     explain(&head, p->reply + head.size, p->reply_size - head.size, reason, sizeof(reason));

@@ -10,10 +10,12 @@
 struct event_base;
 struct probe;
 
-/* @reason: why not, one line; "" when @is_good. Called once per probe_ask(), never from inside it. */
+/* @reason: why not, one line; "" when @is_good. Called once per probe_ask(), never from inside it.
+ */
 typedef void probe_done_fn(bool is_good, const char *reason, void *userdata);
 
-/* @definition, @environment, @directory: borrowed (the latter two for programs). Return: 0, -ENOMEM. */
+/* @definition, @environment, @directory: borrowed (the latter two for programs). Return: 0,
+ * -ENOMEM. */
 int probe_new(struct event_base *base, struct reaper *reaper, const struct unit_probe *definition,
               char *const *environment, const char *directory, probe_done_fn *done, void *userdata,
               struct probe **ret_probe);

@@ -43,16 +43,15 @@ int proc_stat_read(pid_t pid, struct proc_stat *ret_stat)
     if (!open_ || !close_ ||
         sscanf(close_ + 1,
                " %c %d %*d %d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld %*d %*d %*d %*d %llu",
-               &state, &parent, &session, &user, &system, &child_user, &child_system,
-               &start) != 8)
+               &state, &parent, &session, &user, &system, &child_user, &child_system, &start) != 8)
         return -ESRCH;
-    *ret_stat = (struct proc_stat){
-        .pid = pid,
-        .parent = parent,
-        .session = session,
-        .state = state,
-        .start_ticks = start,
-        .cpu_ticks = user + system + (unsigned long)child_user + (unsigned long)child_system};
+    *ret_stat = (struct proc_stat){.pid = pid,
+                                   .parent = parent,
+                                   .session = session,
+                                   .state = state,
+                                   .start_ticks = start,
+                                   .cpu_ticks = user + system + (unsigned long)child_user +
+                                                (unsigned long)child_system};
     snprintf(ret_stat->name, sizeof(ret_stat->name), "%.*s", (int)(close_ - open_ - 1), open_ + 1);
     return 0;
 }

@@ -90,8 +90,7 @@ static int find_program(const char *name, char out[PATH_MAX], struct obs_reason 
     return PROCESS_REFUSED;
 }
 
-int process_spawn(const struct process_plan *plan, pid_t *ret_pid,
-                  struct obs_reason *reterr_reason)
+int process_spawn(const struct process_plan *plan, pid_t *ret_pid, struct obs_reason *reterr_reason)
 {
     char program[PATH_MAX];
     pid_t agent = getpid(), pid;

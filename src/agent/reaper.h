@@ -22,14 +22,14 @@ typedef void reaper_fn(pid_t pid, int status, const struct rusage *usage, void *
 int reaper_new(struct event_base *base, struct reaper **ret_reaper); /* 0, -ENOMEM, -errno */
 struct reaper *reaper_free(struct reaper *reaper);
 
-/* Tell @fn once when @pid, a child that leads its own session, has ended. What is left in its process
- * group then has been sent SIGKILL. Return: 0, -ENOMEM. */
+/* Tell @fn once when @pid, a child that leads its own session, has ended. What is left in its
+ * process group then has been sent SIGKILL. Return: 0, -ENOMEM. */
 int reaper_watch(struct reaper *reaper, pid_t pid, reaper_fn *fn, void *userdata);
 /* Nobody wants to know any more; the process is reaped all the same. */
 void reaper_forget(struct reaper *reaper, pid_t pid);
 
-/* SIGKILL to every orphan that belongs to no watched process. Return: how many there are; call again
- * until it is 0. */
+/* SIGKILL to every orphan that belongs to no watched process. Return: how many there are; call
+ * again until it is 0. */
 size_t reaper_kill_orphans(struct reaper *reaper);
 
 OBS_DEFINE_CLEANUP(struct reaper *, reaper_free)

@@ -313,8 +313,7 @@ static void apply_on_loop(void *userdata)
         obs_log(OBS_LOG_ERROR, "settings are kept but not applied, ignoring",
                 OBS_TEXT("unit", unit->name), OBS_TEXT("reason", why.text));
     if (supervised_access_log(s))
-        access_log_set_version(supervised_access_log(s),
-                               obs_setting_text(served->errand.view, 0));
+        access_log_set_version(supervised_access_log(s), obs_setting_text(served->errand.view, 0));
     finish(served, r, why.text);
 }
 
@@ -423,8 +422,7 @@ void served_close(struct served *served)
     pthread_mutex_unlock(&served->lock);
 }
 
-void served_handle(struct served *served, const struct unit *unit,
-                   struct obs_http_request *request)
+void served_handle(struct served *served, const struct unit *unit, struct obs_http_request *request)
 {
     struct served_unit *u = find(served, unit);
 

@@ -1,11 +1,11 @@
 #pragma once
 /*
- * Served: settings that the agent keeps for programs that keep none themselves (nginx, Redis), under the
- * same contract as every service's own (`/config`).
+ * Served: settings that the agent keeps for programs that keep none themselves (nginx, Redis),
+ * under the same contract as every service's own (`/config`).
  *
- * A change is checked with the program's own check on files rendered beside the real ones, written to the
- * state folder, and then applied: files rendered, the unit told. Changes are made by worker threads;
- * what touches units runs on the loop, and the worker waits for it.
+ * A change is checked with the program's own check on files rendered beside the real ones, written
+ * to the state folder, and then applied: files rendered, the unit told. Changes are made by worker
+ * threads; what touches units runs on the loop, and the worker waits for it.
  */
 #include "agent/reaper.h"
 #include "agent/supervisor.h"
@@ -32,7 +32,8 @@ void served_attach(struct served *served, struct supervisor *supervisor);
 /* Changes under way are given up, none is taken any more. Loop thread. */
 void served_close(struct served *served);
 
-/* The settings of @unit as variables "settings.NAME": a supervisor_settings_fn; @userdata is the served. */
+/* The settings of @unit as variables "settings.NAME": a supervisor_settings_fn; @userdata is the
+ * served. */
 int served_fill(const struct unit *unit, struct variables *variables, void *userdata);
 
 /* Answer `/config` or `/config/schema` of @unit, which has settings. Worker thread. */

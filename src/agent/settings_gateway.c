@@ -1,4 +1,5 @@
-/* Settings of the shop's gateway (nginx). Meaning in nginx's terms: stack/nginx/shop-gateway.conf.in. */
+/* Settings of the shop's gateway (nginx). Meaning in nginx's terms:
+ * stack/nginx/shop-gateway.conf.in. */
 #include "agent/served.h"
 
 static const struct obs_setting ROWS[] = {
@@ -14,7 +15,8 @@ static const struct obs_setting ROWS[] = {
      .minimum = 16,
      .maximum = 16384,
      .unit = "connections",
-     .meaning = "connections that the gateway holds open at once, to clients and to the storefront"},
+     .meaning =
+         "connections that the gateway holds open at once, to clients and to the storefront"},
     {.name = "upstream_max_conns",
      .type = OBS_SETTING_INT,
      .standard = "256",

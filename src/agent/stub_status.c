@@ -11,7 +11,8 @@
 /*  member, name, type, help */
 #define STUB_STATUS_METRICS(ROW)                                                                   \
     ROW(active, "nginx_connections_active", OBS_GAUGE, "Open client connections")                  \
-    ROW(reading, "nginx_connections_reading", OBS_GAUGE, "Connections whose request is being read") \
+    ROW(reading, "nginx_connections_reading", OBS_GAUGE,                                           \
+        "Connections whose request is being read")                                                 \
     ROW(writing, "nginx_connections_writing", OBS_GAUGE, "Connections that are being answered")    \
     ROW(waiting, "nginx_connections_waiting", OBS_GAUGE, "Idle client connections")                \
     ROW(accepted, "nginx_connections_accepted", OBS_COUNTER, "Client connections accepted")        \
@@ -22,11 +23,11 @@
 int stub_status_parse(const char *text, struct stub_status *ret_status)
 {
     struct stub_status s;
-    int n = sscanf(text,
-                   "Active connections: %llu server accepts handled requests %llu %llu %llu "
-                   "Reading: %llu Writing: %llu Waiting: %llu",
-                   &s.active, &s.accepted, &s.handled, &s.requests, &s.reading, &s.writing,
-                   &s.waiting);
+    int n =
+        sscanf(text,
+               "Active connections: %llu server accepts handled requests %llu %llu %llu "
+               "Reading: %llu Writing: %llu Waiting: %llu",
+               &s.active, &s.accepted, &s.handled, &s.requests, &s.reading, &s.writing, &s.waiting);
 
     if (n != 7)
         return STUB_STATUS_REFUSED;
@@ -49,7 +50,8 @@ static void set(struct obs_metrics *metrics, const struct obs_metric *metric, do
 static void set_all(struct obs_metrics *metrics, const struct stub_status *s)
 {
 #define STUB_STATUS_SET(member, name_, type_, help_)                                               \
-    set(metrics, &(struct obs_metric){.name = (name_), .type = (type_), .unit = "", .help = (help_)}, \
+    set(metrics,                                                                                   \
+        &(struct obs_metric){.name = (name_), .type = (type_), .unit = "", .help = (help_)},       \
         (double)s->member);
     STUB_STATUS_METRICS(STUB_STATUS_SET)
 #undef STUB_STATUS_SET
@@ -71,7 +73,8 @@ int stub_status_collect(const struct obs_address *address, const char *path,
         obs_reason_set(reterr_reason, "%s: %s", address->text, strerror(-r));
         return r;
     }
-    if (reply.status != 200 || !reply.body.data || stub_status_parse(reply.body.data, &status) != 0) {
+    if (reply.status != 200 || !reply.body.data ||
+        stub_status_parse(reply.body.data, &status) != 0) {
         obs_reason_set(reterr_reason, "%s answers %d, but not with its status", address->text,
                        reply.status);
         return STUB_STATUS_REFUSED;

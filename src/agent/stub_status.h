@@ -1,5 +1,6 @@
 #pragma once
-/* Stub status: nginx's own counts (ngx_http_stub_status_module), under the names of nginx's exporter. */
+/* Stub status: nginx's own counts (ngx_http_stub_status_module), under the names of nginx's
+ * exporter. */
 #include "base/address.h"
 #include "base/reason.h"
 
@@ -16,6 +17,7 @@ enum stub_status_outcome {
 
 int stub_status_parse(const char *text, struct stub_status *ret_status);
 
-/* Ask and set the metrics. Blocks up to 800 ms. Return: 0, or not 0 with a reason: nginx does not answer. */
+/* Ask and set the metrics. Blocks up to 800 ms. Return: 0, or not 0 with a reason: nginx does not
+ * answer. */
 int stub_status_collect(const struct obs_address *address, const char *path,
                         struct obs_metrics *metrics, struct obs_reason *reterr_reason);

@@ -139,8 +139,7 @@ static void on_next(evutil_socket_t fd, short what, void *userdata)
         supervised_set_state(s, UNIT_WAITING, "starts again");
     else if (s->state == UNIT_STOPPING && s->pid > 0) {
         obs_log(OBS_LOG_WARN, "unit did not stop in time; killing it",
-                OBS_TEXT("unit", s->unit->name),
-                OBS_INT("timeout_ms", s->unit->stop_timeout_ms));
+                OBS_TEXT("unit", s->unit->name), OBS_INT("timeout_ms", s->unit->stop_timeout_ms));
         kill(-s->pid, SIGKILL);
         kill(s->pid, SIGKILL);
     }
@@ -181,7 +180,8 @@ static void on_ready_answer(bool is_good, const char *reason, void *userdata)
 
     if (s->state == UNIT_STARTING && !is_good) {
         snprintf(s->reason, sizeof(s->reason), "not ready yet: %s", reason);
-        s->ask_ms = s->ask_ms + s->ask_ms / 3 < ASK_LAST_MS ? s->ask_ms + s->ask_ms / 3 : ASK_LAST_MS;
+        s->ask_ms =
+            s->ask_ms + s->ask_ms / 3 < ASK_LAST_MS ? s->ask_ms + s->ask_ms / 3 : ASK_LAST_MS;
     } else if (s->state == UNIT_STARTING) {
         come_up(s);
         s->ask_ms = s->unit->ready.interval_ms;

@@ -1,5 +1,6 @@
 #pragma once
-/* Supervised: one unit's life, as supervisor.c and supervised.c share it. Nobody else includes this. */
+/* Supervised: one unit's life, as supervisor.c and supervised.c share it. Nobody else includes
+ * this. */
 #include "agent/backoff.h"
 #include "agent/probe.h"
 #include "agent/supervisor.h"
@@ -14,7 +15,7 @@ struct supervised {
 
     pid_t pid; /* 0: no process */
     uint64_t start_ticks, started_ns, started_mono_ns;
-    unsigned lives; /* processes so far */
+    unsigned lives;    /* processes so far */
     char verdict[200]; /* why the agent itself killed it; "" when it did not */
     bool has_ended;
     int last_status; /* as from wait(2) */
@@ -25,8 +26,8 @@ struct supervised {
     struct capture *capture;
     struct access_log *access_log;
     struct probe *ready, *liveness;
-    struct event *next;      /* the end of a pause, or of the patience with a stop */
-    struct event *deadline;  /* of a start */
+    struct event *next;     /* the end of a pause, or of the patience with a stop */
+    struct event *deadline; /* of a start */
     struct event *ask_ready, *ask_liveness;
     unsigned ask_ms;
     unsigned bad_liveness;

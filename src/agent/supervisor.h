@@ -1,7 +1,8 @@
 #pragma once
 /*
- * Supervisor: keeps the units of a table as they should be: started in the order of their dependencies, in
- * parallel where they have none; started again when they end; stopped in reverse order.
+ * Supervisor: keeps the units of a table as they should be: started in the order of their
+ * dependencies, in parallel where they have none; started again when they end; stopped in reverse
+ * order.
  *
  * Loop thread only.
  */
@@ -46,10 +47,10 @@ struct supervisor_options { /* all borrowed */
     const struct unit_table *table;
     const struct variables *variables;
     const char *state_path;
-    const char *log_path;              /* folder of NAME.log */
-    const char *endpoint, *resource;   /* of the spans of access logs */
-    supervisor_settings_fn *settings;  /* may be NULL */
-    supervisor_up_fn *up;              /* may be NULL */
+    const char *log_path;             /* folder of NAME.log */
+    const char *endpoint, *resource;  /* of the spans of access logs */
+    supervisor_settings_fn *settings; /* may be NULL */
+    supervisor_up_fn *up;             /* may be NULL */
     void *userdata;
 };
 

@@ -5,9 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const ROUTES[] = {"/api/home", "/api/products",
-                                     "/api/products/{id}/recommendations", "/api/products/{id}",
-                                     NULL};
+static const char *const ROUTES[] = {
+    "/api/home", "/api/products", "/api/products/{id}/recommendations", "/api/products/{id}", NULL};
 
 static void names_routes_by_their_pattern(void **state)
 {

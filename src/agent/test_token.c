@@ -146,9 +146,16 @@ static void refuses_another_key_and_a_changed_token(void **state)
 
 static void refuses_what_is_no_token(void **state)
 {
-    static const char *const HEADERS[] = {
-        NULL, "", "Basic abc", "Bearer", "Bearer ", "Bearer x", "Bearer a.b.c", "Bearer ..",
-        "Bearer eyJhbGciOiJFUzI1NiJ9..", "bearer \xff\xfe.\x01.\x02"};
+    static const char *const HEADERS[] = {NULL,
+                                          "",
+                                          "Basic abc",
+                                          "Bearer",
+                                          "Bearer ",
+                                          "Bearer x",
+                                          "Bearer a.b.c",
+                                          "Bearer ..",
+                                          "Bearer eyJhbGciOiJFUzI1NiJ9..",
+                                          "bearer \xff\xfe.\x01.\x02"};
 
     for (size_t i = 0; i < OBS_COUNT(HEADERS); i++)
         assert_int_equal(token_check(checker, HEADERS[i], NOW, NULL), TOKEN_REFUSED);

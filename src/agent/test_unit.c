@@ -40,7 +40,8 @@ static void assert_refused(const char *source, unsigned line, const char *text)
 
 static void reads_a_unit_with_everything(void **state)
 {
-    OBS_CLEANUP(unit_table_freep) struct unit_table *table = parse(
+    OBS_CLEANUP(unit_table_freep)
+    struct unit_table *table = parse(
         "units:\n"
         "  first: {exec: [true], kind: task}\n"
         "  web:\n"
@@ -92,10 +93,10 @@ static void reads_a_unit_with_everything(void **state)
 
 static void leaves_out_a_unit_that_is_switched_off(void **state)
 {
-    OBS_CLEANUP(unit_table_freep) struct unit_table *table =
-        parse("units:\n"
-              "  a: {exec: [true], enabled: \"${with_a:-false}\"}\n"
-              "  b: {exec: [true], after: [a]}\n");
+    OBS_CLEANUP(unit_table_freep)
+    struct unit_table *table = parse("units:\n"
+                                     "  a: {exec: [true], enabled: \"${with_a:-false}\"}\n"
+                                     "  b: {exec: [true], after: [a]}\n");
 
     assert_int_equal(table->count, 1);
     assert_int_equal(table->units[0]->after_count, 0);
@@ -103,8 +104,8 @@ static void leaves_out_a_unit_that_is_switched_off(void **state)
 
 static void a_death_signal_is_the_stop_signal_unless_said(void **state)
 {
-    OBS_CLEANUP(unit_table_freep) struct unit_table *table =
-        parse("units:\n  a: {exec: [x], stop: {signal: INT}}\n");
+    OBS_CLEANUP(unit_table_freep)
+    struct unit_table *table = parse("units:\n  a: {exec: [x], stop: {signal: INT}}\n");
 
     assert_int_equal(table->units[0]->death_signal, SIGINT);
 }

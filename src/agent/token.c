@@ -19,8 +19,8 @@ static void free_jwt(jwt_t **jwt)
     jwt_free(*jwt);
 }
 
-int token_checker_new(const char *key_path, const char *audience, struct token_checker **ret_checker,
-                      struct obs_reason *reterr_reason)
+int token_checker_new(const char *key_path, const char *audience,
+                      struct token_checker **ret_checker, struct obs_reason *reterr_reason)
 {
     OBS_CLEANUP(token_checker_freep) struct token_checker *c = calloc(1, sizeof(*c));
     int r;
@@ -90,11 +90,11 @@ int token_check(const struct token_checker *c, const char *authorization, int64_
         return refuse(reterr_reason, "a bearer token is needed");
     if (strlen(authorization) > TOKEN_BYTES_MAX)
         return refuse(reterr_reason, "the token is too long");
-    if (jwt_decode(&jwt, authorization + 7, (const unsigned char *)c->key.data,
-                   (int)c->key.size) != 0)
+    if (jwt_decode(&jwt, authorization + 7, (const unsigned char *)c->key.data, (int)c->key.size) !=
+        0)
         return refuse(reterr_reason, "the token is malformed or its signature does not fit");
-    /* The library takes the algorithm from the token: without this, anybody could sign with HS256 and the
-     * public key as secret. */
+    /* The library takes the algorithm from the token: without this, anybody could sign with HS256
+     * and the public key as secret. */
     if (jwt_get_alg(jwt) != JWT_ALG_ES256)
         return refuse(reterr_reason, "the token is not signed with ES256");
     text = jwt_get_grant(jwt, "iss");

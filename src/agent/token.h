@@ -1,7 +1,7 @@
 #pragma once
 /*
- * Token: who may use the control API. A JWT (RFC 7519) signed with ES256 (RFC 7518 section 3.4), short-lived
- * and for one tenant.
+ * Token: who may use the control API. A JWT (RFC 7519) signed with ES256 (RFC 7518 section 3.4),
+ * short-lived and for one tenant.
  */
 #include "base/cleanup.h"
 #include "base/reason.h"
@@ -19,8 +19,8 @@ enum token_outcome {
 };
 
 /* @key_path: PEM of an EC P-256 public key. Return: 0, TOKEN_REFUSED (the file), -ENOMEM. */
-int token_checker_new(const char *key_path, const char *audience, struct token_checker **ret_checker,
-                      struct obs_reason *reterr_reason);
+int token_checker_new(const char *key_path, const char *audience,
+                      struct token_checker **ret_checker, struct obs_reason *reterr_reason);
 struct token_checker *token_checker_free(struct token_checker *checker);
 
 /* @authorization: the header's value, NULL when absent. @now_s: Unix time. Any thread. */

@@ -1,9 +1,9 @@
 /*
- * The table is read in two passes: each unit by itself, field by field from one list of fields, then
- * `after` by name, and cycles.
+ * The table is read in two passes: each unit by itself, field by field from one list of fields,
+ * then `after` by name, and cycles.
  *
- * The YAML reader gives values without their places, so a refusal finds its line again in the source by
- * the unit's name and the key under it; a table is refused once and read by a person.
+ * The YAML reader gives values without their places, so a refusal finds its line again in the
+ * source by the unit's name and the key under it; a table is refused once and read by a person.
  */
 #include "agent/unit.h"
 
@@ -36,11 +36,10 @@ static const struct {
     const char *name;
     int number;
 } SIGNALS[] = {
-    {"TERM", SIGTERM}, {"HUP", SIGHUP},   {"KILL", SIGKILL}, {"USR1", SIGUSR1},
-    {"USR2", SIGUSR2}, {"STOP", SIGSTOP}, {"CONT", SIGCONT}, {"INT", SIGINT},
-    {"QUIT", SIGQUIT}, {"SEGV", SIGSEGV}, {"ABRT", SIGABRT}, {"BUS", SIGBUS},
-    {"PIPE", SIGPIPE}, {"FPE", SIGFPE},   {"ILL", SIGILL},   {"ALRM", SIGALRM},
-    {"XCPU", SIGXCPU}, {"XFSZ", SIGXFSZ}, {"TRAP", SIGTRAP}, {"SYS", SIGSYS},
+    {"TERM", SIGTERM}, {"HUP", SIGHUP},   {"KILL", SIGKILL}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2},
+    {"STOP", SIGSTOP}, {"CONT", SIGCONT}, {"INT", SIGINT},   {"QUIT", SIGQUIT}, {"SEGV", SIGSEGV},
+    {"ABRT", SIGABRT}, {"BUS", SIGBUS},   {"PIPE", SIGPIPE}, {"FPE", SIGFPE},   {"ILL", SIGILL},
+    {"ALRM", SIGALRM}, {"XCPU", SIGXCPU}, {"XFSZ", SIGXFSZ}, {"TRAP", SIGTRAP}, {"SYS", SIGSYS},
 };
 
 int unit_signal_parse(const char *name)
@@ -63,7 +62,8 @@ const char *unit_signal_name(int number)
 
 /* ---- refusals and their lines ---- */
 
-/* Line of `name:` (perhaps quoted) between the lines @from and @until whose indentation is more than
+/* Line of `name:` (perhaps quoted) between the lines @from and @until whose indentation is more
+ * than
  * @outer; 0 when there is none. The indentation found is left in *ret_indent. */
 static unsigned find_key(const struct reading *in, const char *name, unsigned from, unsigned *until,
                          int outer, int *ret_indent)
@@ -167,7 +167,8 @@ static int read_text(struct reading *in, const json_t *value, const char **ret_t
     return r;
 }
 
-static int read_raw_texts(struct reading *in, const json_t *value, bool is_filled, char ***ret_texts)
+static int read_raw_texts(struct reading *in, const json_t *value, bool is_filled,
+                          char ***ret_texts)
 {
     size_t count = json_array_size(value);
     char **texts;
@@ -294,8 +295,7 @@ struct field {
     field_fn *read;
 };
 
-static int read_map(struct reading *in, const json_t *map, const struct field *fields,
-                    void *target)
+static int read_map(struct reading *in, const json_t *map, const struct field *fields, void *target)
 {
     const char *key;
     json_t *value;
@@ -354,16 +354,17 @@ FIELD(probe_within, struct unit_probe, read_ms, within_ms)
 FIELD(probe_failures, struct unit_probe, read_count, failures)
 
 static const struct field PROBE_FIELDS[] = {
-    {"http", probe_http},         {"connect", probe_connect},   {"exec", probe_exec},
-    {"path", probe_path},         {"timeout", probe_timeout},   {"interval", probe_interval},
-    {"within", probe_within},     {"failures", probe_failures}, {NULL, NULL},
+    {"http", probe_http},     {"connect", probe_connect},   {"exec", probe_exec},
+    {"path", probe_path},     {"timeout", probe_timeout},   {"interval", probe_interval},
+    {"within", probe_within}, {"failures", probe_failures}, {NULL, NULL},
 };
 
 static int read_probe(struct reading *in, const json_t *value, struct unit_probe *probe)
 {
     int r;
 
-    if (json_is_null(value) || (json_is_string(value) && strcmp(json_string_value(value), "none") == 0)) {
+    if (json_is_null(value) ||
+        (json_is_string(value) && strcmp(json_string_value(value), "none") == 0)) {
         probe->kind = UNIT_PROBE_NONE;
         return 0;
     }
@@ -371,7 +372,8 @@ static int read_probe(struct reading *in, const json_t *value, struct unit_probe
     if (r != 0)
         return r;
     if (!!json_object_get(value, "http") + !!json_object_get(value, "connect") +
-            !!json_object_get(value, "exec") != 1)
+            !!json_object_get(value, "exec") !=
+        1)
         return refuse(in, "expected one of http, connect and exec");
     if (probe->kind == UNIT_PROBE_HTTP && probe->path[0] != '/')
         return refuse(in, "expected a path that begins with \"/\"");
@@ -436,8 +438,10 @@ static int template_mode(struct reading *in, const json_t *value, void *target)
 FIELD(template_source, struct unit_template, read_text, source)
 FIELD(template_target, struct unit_template, read_text, target)
 
-static const struct field TEMPLATE_FIELDS[] = {
-    {"source", template_source}, {"target", template_target}, {"mode", template_mode}, {NULL, NULL}};
+static const struct field TEMPLATE_FIELDS[] = {{"source", template_source},
+                                               {"target", template_target},
+                                               {"mode", template_mode},
+                                               {NULL, NULL}};
 
 static int read_templates(struct reading *in, const json_t *value, void *target)
 {
@@ -479,7 +483,8 @@ static int read_environment(struct reading *in, const json_t *map, void *target)
 
     if (!json_is_object(map))
         return refuse(in, "expected a map");
-    unit->environment = obs_arena_alloc(in->arena, (json_object_size(map) + 1) * sizeof(*unit->environment));
+    unit->environment =
+        obs_arena_alloc(in->arena, (json_object_size(map) + 1) * sizeof(*unit->environment));
     if (!unit->environment)
         return -ENOMEM;
     json_object_foreach ((json_t *)map, key, value) {
@@ -748,7 +753,8 @@ static int read_units(struct reading *in, const json_t *units, struct unit_table
     json_t *value;
     int r = 0;
 
-    table->units = obs_arena_alloc(in->arena, (json_object_size(units) + 1) * sizeof(*table->units));
+    table->units =
+        obs_arena_alloc(in->arena, (json_object_size(units) + 1) * sizeof(*table->units));
     if (!table->units)
         return -ENOMEM;
     json_object_foreach ((json_t *)units, name, value) {

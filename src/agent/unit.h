@@ -17,7 +17,7 @@
 #define UNIT_NAME_MAX 40
 #define UNITS_MAX 200
 #define UNIT_FILE_BYTES_MAX 262144 /* of the table */
-#define UNIT_COUNT_MAX 60 /* restarts in a window, failures of a probe */
+#define UNIT_COUNT_MAX 60          /* restarts in a window, failures of a probe */
 
 enum unit_kind { UNIT_SERVICE, UNIT_TASK };
 enum unit_probe_kind { UNIT_PROBE_NONE, UNIT_PROBE_HTTP, UNIT_PROBE_CONNECT, UNIT_PROBE_EXEC };

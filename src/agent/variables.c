@@ -149,7 +149,8 @@ int variables_set_json(struct variables *v, const char *prefix, const json_t *ob
         } else if (json_is_boolean(value)) {
             text = json_is_true(value) ? "true" : "false";
         } else {
-            obs_reason_set(reterr_reason, "variable \"%.60s\" is neither a text nor a number", name);
+            obs_reason_set(reterr_reason, "variable \"%.60s\" is neither a text nor a number",
+                           name);
             return VARIABLES_REFUSED;
         }
         r = variables_set(v, name, text, reterr_reason);
@@ -170,8 +171,8 @@ static void refuse_at(const char *text, const char *place, struct obs_reason *re
         column = *p == '\n' ? 1 : column + 1;
         line += *p == '\n';
     }
-    obs_reason_set_at(reterr_reason, line, column, "%s \"%.*s\"", what, (int)(size < 60 ? size : 60),
-                      name);
+    obs_reason_set_at(reterr_reason, line, column, "%s \"%.*s\"", what,
+                      (int)(size < 60 ? size : 60), name);
 }
 
 /* One `${…}` that begins at @open and ends at @close (the brace). */

@@ -1,5 +1,6 @@
 #pragma once
-/* Tokens for tests: a fresh key pair in a folder, and tokens signed with it, good or bad on purpose. */
+/* Tokens for tests: a fresh key pair in a folder, and tokens signed with it, good or bad on
+ * purpose. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -7,7 +8,7 @@
 void agent_token_make_keys(const char *folder);
 
 struct agent_token {
-    const char *algorithm; /* "ES256", "HS256" (the public key as secret), "none" */
+    const char *algorithm;         /* "ES256", "HS256" (the public key as secret), "none" */
     const char *issuer, *audience; /* NULL: left out */
     int64_t issued_s, expires_s;   /* 0: left out */
 };

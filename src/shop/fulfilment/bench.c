@@ -1,6 +1,6 @@
 #include "shop/fulfilment/bench.h"
-#include "base/clock.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "otel/names.h"
 #include "otel/trace.h"
@@ -123,8 +123,8 @@ static void write_tracking(const struct message_order *order, const char *prefix
 bool bench_book(struct bench *bench, const struct fulfilment_settings *settings,
                 const struct message_order *order, struct bench_booking *ret_booking)
 {
-    enum answer answer = ask_carrier(bench, "northline", settings->carrier_latency_ms,
-                                     settings->carrier_timeout_ms);
+    enum answer answer =
+        ask_carrier(bench, "northline", settings->carrier_latency_ms, settings->carrier_timeout_ms);
 
     snprintf(ret_booking->carrier, sizeof(ret_booking->carrier), "northline");
     write_tracking(order, "NL", ret_booking);

@@ -39,9 +39,9 @@ struct consumer {
 
     /* The link thread's own. */
     struct amqp_link *link;
-    unsigned failures; /* in a row */
-    unsigned prefetch; /* in force */
-    size_t in_hand;    /* jobs out with the workers */
+    unsigned failures;  /* in a row */
+    unsigned prefetch;  /* in force */
+    size_t in_hand;     /* jobs out with the workers */
     struct job *copies; /* published again, not yet confirmed */
 };
 
@@ -105,13 +105,11 @@ static struct job *job_new(struct consumer *c, const struct amqp_message *messag
     job->delivery.generation = atomic_load(&c->generation);
     job->delivery.is_redelivered = message->redelivered;
     job->delivery.attempts = message->attempts;
-    snprintf(job->delivery.message_id, sizeof(job->delivery.message_id), "%s",
-             message->message_id);
+    snprintf(job->delivery.message_id, sizeof(job->delivery.message_id), "%s", message->message_id);
     snprintf(job->delivery.type, sizeof(job->delivery.type), "%s", message->type);
     snprintf(job->delivery.traceparent, sizeof(job->delivery.traceparent), "%s",
              message->traceparent);
-    snprintf(job->delivery.last_error, sizeof(job->delivery.last_error), "%s",
-             message->last_error);
+    snprintf(job->delivery.last_error, sizeof(job->delivery.last_error), "%s", message->last_error);
     job->delivery.body = malloc(message->body_size + 1);
     if (!job->delivery.body)
         return job_free(job);
@@ -238,6 +236,8 @@ static void drop_link(struct consumer *c, const char *why)
     atomic_store(&c->is_consuming, false);
     atomic_fetch_add(&c->generation, 1);
     c->prefetch = 0;
+    if (c->link)
+        amqp_link_abandon(c->link);
     c->link = amqp_link_free(c->link);
     while (c->copies) {
         struct job *job = c->copies;
@@ -270,8 +270,8 @@ static int open_link(struct consumer *c, struct obs_reason *why)
     return r;
 }
 
-/* Consume with the prefetch that is set. A change cancels and begins anew on the same channel: messages
- * in hand keep their tags. */
+/* Consume with the prefetch that is set. A change cancels and begins anew on the same channel:
+ * messages in hand keep their tags. */
 static int follow_prefetch(struct consumer *c, struct obs_reason *why)
 {
     unsigned wanted = current_settings(c).prefetch;
@@ -405,9 +405,9 @@ int consumer_new(const struct consumer_options *options, struct consumer **ret_c
     c->done_end = &c->done;
     pthread_mutex_init(&c->lock, NULL);
     c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    r = c->wake_fd < 0 ? -errno
-                       : obs_worker_pool_new("work", options->settings.concurrency, QUEUE_LIMIT,
-                                             &c->pool);
+    r = c->wake_fd < 0
+            ? -errno
+            : obs_worker_pool_new("work", options->settings.concurrency, QUEUE_LIMIT, &c->pool);
     if (r == 0 && pthread_create(&c->thread, NULL, run_consumer, c) != 0)
         r = -EAGAIN;
     if (r < 0) {

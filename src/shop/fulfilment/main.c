@@ -1,4 +1,5 @@
-/* observa-fulfilment: packs accepted orders, books carriers, reports back to orders. See consumer.h. */
+/* observa-fulfilment: packs accepted orders, books carriers, reports back to orders. See
+ * consumer.h. */
 #include "base/address.h"
 #include "shop/fulfilment/consumer.h"
 #include "shop/service/broker_args.h"
@@ -63,8 +64,8 @@ static int start_consumer(struct fulfilment *f, struct service *service,
     return consumer_new(&options, &f->consumer);
 }
 
-static int start_parts(struct fulfilment *f, struct service *service,
-                       const char *const *arg_values, struct obs_reason *reterr_reason)
+static int start_parts(struct fulfilment *f, struct service *service, const char *const *arg_values,
+                       struct obs_reason *reterr_reason)
 {
     static struct broker_address broker; /* the consumer borrows its texts until the end */
     struct obs_telemetry *telemetry = service_telemetry(service);

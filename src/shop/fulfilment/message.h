@@ -1,13 +1,13 @@
 #pragma once
 /*
- * Message: what fulfilment reads out of an `order.accepted` message, and what becomes of one that it
- * cannot work off.
+ * Message: what fulfilment reads out of an `order.accepted` message, and what becomes of one that
+ * it cannot work off.
  *
- * Deliveries are counted in the message itself (header x-attempts), because classic queues do not count
- * them: a failed message is published again with the count raised and acknowledged once the broker has
- * the new copy. A crash in between leaves two copies, which is harmless: orders takes a report twice. A
- * copy that arrives with its last attempt behind it is rejected unworked; the broker moves it, headers
- * and all, to the dead-letter exchange.
+ * Deliveries are counted in the message itself (header x-attempts), because classic queues do not
+ * count them: a failed message is published again with the count raised and acknowledged once the
+ * broker has the new copy. A crash in between leaves two copies, which is harmless: orders takes a
+ * report twice. A copy that arrives with its last attempt behind it is rejected unworked; the
+ * broker moves it, headers and all, to the dead-letter exchange.
  */
 #include "base/reason.h"
 #include "shop/fulfilment/settings.h"

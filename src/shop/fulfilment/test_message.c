@@ -1,6 +1,6 @@
-#include "support/test.h"
 #include "base/cleanup.h"
 #include "shop/fulfilment/message.h"
+#include "support/test.h"
 #include <stdio.h>
 #include <string.h>
 

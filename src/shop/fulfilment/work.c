@@ -91,9 +91,8 @@ static enum verdict set_aside(struct task *t)
     OBS_JSON body = json_pack("{s:s}", "reason", t->delivery->last_error);
     int status = 0;
 
-    if (t->order.order_id[0] != '\0' &&
-        report(t, "dead-lettered", "/orders/{id}/dead-lettered", body, &status) ==
-            REPORT_INTERRUPTED)
+    if (t->order.order_id[0] != '\0' && report(t, "dead-lettered", "/orders/{id}/dead-lettered",
+                                               body, &status) == REPORT_INTERRUPTED)
         return VERDICT_REQUEUE;
     obs_counter_add(t->work->dead_lettered, 1);
     obs_span_error(&t->span, t->delivery->last_error);
@@ -105,9 +104,8 @@ static enum verdict set_aside(struct task *t)
 static enum verdict finish(struct task *t, const struct bench_booking *booking)
 {
     double duration_ms = (double)(obs_mono_ns() - t->start_ns) / 1e6;
-    struct shipment shipment = {.pieces = t->order.pieces,
-                                .shipped_ns = obs_time_ns(),
-                                .duration_ms = duration_ms};
+    struct shipment shipment = {
+        .pieces = t->order.pieces, .shipped_ns = obs_time_ns(), .duration_ms = duration_ms};
 
     snprintf(shipment.order_id, sizeof(shipment.order_id), "%s", t->order.order_id);
     snprintf(shipment.carrier, sizeof(shipment.carrier), "%s", booking->carrier);

@@ -2,8 +2,8 @@
 /*
  * Work: one message from its arrival to its verdict: read, pack, book a carrier, report to orders.
  *
- * The message stays unacknowledged until orders has taken the report, so a crash at any point leads to
- * another delivery and never to a lost order.
+ * The message stays unacknowledged until orders has taken the report, so a crash at any point leads
+ * to another delivery and never to a lost order.
  */
 #include "otel/instrument.h"
 #include "shop/fulfilment/bench.h"

@@ -68,9 +68,9 @@ static bool read_body(struct obs_http_request *request, bool allows_empty, json_
 static void reply_order(struct obs_http_request *request, int status,
                         const struct checkout_result *result)
 {
-    OBS_JSON json = json_pack("{s:s, s:s, s:I, s:s}", "order_id", result->order_id, "status",
-                              result->status, "total_cents", (json_int_t)result->total_cents,
-                              "created_at", result->created_at);
+    OBS_JSON json =
+        json_pack("{s:s, s:s, s:I, s:s}", "order_id", result->order_id, "status", result->status,
+                  "total_cents", (json_int_t)result->total_cents, "created_at", result->created_at);
 
     obs_http_reply_json(request, status, json);
 }
@@ -87,18 +87,21 @@ static void accept_order(struct orders *orders, struct obs_http_request *request
     reply_order(request, 201, result);
 }
 
+/* As obs_http_reply_problem(), with a member that programs can read (RFC 9457 section 3.2). */
 static void reply_out_of_stock(struct obs_http_request *request,
                                const struct checkout_result *result)
 {
-    OBS_JSON json = NULL;
+    struct obs_buffer body = OBS_BUFFER_INIT(512);
     char detail[80];
 
     snprintf(detail, sizeof(detail), "product %" PRId64 " is out of stock", result->product_id);
-    json = json_pack("{s:s, s:s, s:i, s:s, s:I}", "type", "about:blank", "title", "Conflict",
-                     "status", 409, "detail", detail, "product_id",
-                     (json_int_t)result->product_id);
     obs_log(OBS_LOG_INFO, "order refused", OBS_TEXT("reason", detail));
-    obs_http_reply_json(request, 409, json);
+    obs_buffer_printf(&body,
+                      "{\"type\":\"about:blank\",\"title\":\"Conflict\",\"status\":409,"
+                      "\"detail\":\"%s\",\"product_id\":%" PRId64 "}",
+                      detail, result->product_id);
+    obs_http_reply_buffer(request, 409, "application/problem+json", &body);
+    obs_buffer_done(&body);
 }
 
 static void reply_checkout(struct orders *orders, struct obs_http_request *request, int outcome,

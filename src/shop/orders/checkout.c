@@ -7,9 +7,9 @@
  *   staged:  BEGIN · key · check stock · pay · lock stock · order · outbox · COMMIT
  *
  * A checkout holds its connection while it waits for the payment provider, as services with one
- * session per request do; classic does so outside any transaction. Staged was meant to let a customer
- * amend an order that met an obstacle within the same transaction: it keeps the session. Nothing takes
- * it up again.
+ * session per request do; classic does so outside any transaction. Staged was meant to let a
+ * customer amend an order that met an obstacle within the same transaction: it keeps the session.
+ * Nothing takes it up again.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -141,8 +141,8 @@ static int begin(struct checkout *c)
     return run(c, "SET", sql, 0, NULL, NULL);
 }
 
-/* Waits for another transaction that is about to use the same key; when that one commits, its order is
- * ours. */
+/* Waits for another transaction that is about to use the same key; when that one commits, its order
+ * is ours. */
 static int claim_key(struct checkout *c)
 {
     OBS_CLEANUP(PQclearp) PGresult *rows = NULL;
@@ -222,10 +222,9 @@ static int reserve_stock(struct checkout *c)
 static int insert_order(struct checkout *c)
 {
     OBS_CLEANUP(PQclearp) PGresult *rows = NULL;
-    const char *parameters[] = {c->result->order_id,       c->request->user_id,
-                                c->total,                  c->request->delivery_note,
-                                c->products.data,          c->quantities.data,
-                                c->prices.data};
+    const char *parameters[] = {
+        c->result->order_id, c->request->user_id, c->total,      c->request->delivery_note,
+        c->products.data,    c->quantities.data,  c->prices.data};
     int r = run(c, "orders.insert",
                 "WITH o AS (INSERT INTO orders (order_id, user_id, state, total_cents,"
                 " delivery_note) VALUES ($1, $2, 'accepted', $3, $4)"
@@ -393,8 +392,8 @@ int checkout_run(struct orders *orders, const struct checkout_request *request, 
     };
     int r;
 
-    *ret_result = (struct checkout_result){.status = "accepted",
-                                           .total_cents = request->total_cents};
+    *ret_result =
+        (struct checkout_result){.status = "accepted", .total_cents = request->total_cents};
     order_id_make(ret_result->order_id);
     if (key && *key && c.settings.is_idempotent)
         c.key = key;

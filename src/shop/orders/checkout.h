@@ -2,8 +2,8 @@
 /*
  * Checkout: turns a checked request into an accepted order, in one transaction.
  *
- * Rows of stock are locked in the order of product_id, so two checkouts never wait for each other in a
- * circle.
+ * Rows of stock are locked in the order of product_id, so two checkouts never wait for each other
+ * in a circle.
  */
 #include "shop/orders/checkout_request.h"
 #include "shop/orders/order_id.h"
@@ -27,8 +27,8 @@ struct checkout_result {
     enum orders_trouble trouble;
 };
 
-/* @key: NULL or "" when the client gave none. Worker thread. Return: an enum checkout_outcome value, or
- * < 0 (-ENOMEM). */
+/* @key: NULL or "" when the client gave none. Worker thread. Return: an enum checkout_outcome
+ * value, or < 0 (-ENOMEM). */
 int checkout_run(struct orders *orders, const struct checkout_request *request, const char *key,
                  struct checkout_result *ret_result);
 

@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ID_MAX INT64_C(9007199254740991) /* the largest integer that every JSON reader keeps exact */
+#define ID_MAX                                                                                     \
+    INT64_C(9007199254740991) /* the largest integer that every JSON reader keeps exact */
 
 int checkout_key_check(const char *key, struct obs_reason *reterr_reason)
 {

@@ -40,6 +40,6 @@ int checkout_request_read(const json_t *json, struct checkout_request *ret_reque
 /* Idempotency-Key: 1 to 200 visible ASCII characters. */
 int checkout_key_check(const char *key, struct obs_reason *reterr_reason);
 
-/* Append what makes two requests the same order: equal for equal content, whatever the order of items
- * and members or the spacing was. Return: 0 or the buffer's error. */
+/* Append what makes two requests the same order: equal for equal content, whatever the order of
+ * items and members or the spacing was. Return: 0 or the buffer's error. */
 int checkout_request_fingerprint(const struct checkout_request *request, struct obs_buffer *b);

@@ -3,7 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define TIME_OF(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+#define TIME_OF(column)                                                                            \
+    "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
 struct entry { /* one call: its connection and what became of it */
     struct db_connection *connection;
@@ -50,10 +51,9 @@ static json_t *items_of(const PGresult *rows)
     json_t *items = json_array();
 
     for (int i = 0; i < PQntuples(rows); i++)
-        json_array_append_new(items,
-                              json_pack("{s:o, s:o, s:o}", "product_id", integer_at(rows, i, 0),
-                                        "quantity", integer_at(rows, i, 1), "unit_price_cents",
-                                        integer_at(rows, i, 2)));
+        json_array_append_new(
+            items, json_pack("{s:o, s:o, s:o}", "product_id", integer_at(rows, i, 0), "quantity",
+                             integer_at(rows, i, 1), "unit_price_cents", integer_at(rows, i, 2)));
     return items;
 }
 
@@ -62,9 +62,9 @@ static json_t *history_of(const PGresult *rows)
     json_t *history = json_array();
 
     for (int i = 0; i < PQntuples(rows); i++)
-        json_array_append_new(history, json_pack("{s:o, s:o, s:o}", "status", text_at(rows, i, 0),
-                                                 "at", text_at(rows, i, 1), "detail",
-                                                 text_at(rows, i, 2)));
+        json_array_append_new(history,
+                              json_pack("{s:o, s:o, s:o}", "status", text_at(rows, i, 0), "at",
+                                        text_at(rows, i, 1), "detail", text_at(rows, i, 2)));
     return history;
 }
 
@@ -83,18 +83,21 @@ int ledger_find(struct orders *orders, const char *order_id, json_t **ret_json,
     e.connection = connection;
     if (r == 0)
         r = run(&e, "orders.find",
-                "SELECT order_id, user_id, state, total_cents, " TIME_OF("created_at")
-                " FROM orders WHERE order_id = $1", 1, &order_id, &order);
+                "SELECT order_id, user_id, state, total_cents, " TIME_OF(
+                    "created_at") " FROM orders WHERE order_id = $1",
+                1, &order_id, &order);
     if (r == 0 && PQntuples(order) == 0)
         return LEDGER_NOT_FOUND;
     if (r == 0)
         r = run(&e, "order_lines.find",
                 "SELECT product_id, quantity, unit_price_cents FROM order_lines"
-                " WHERE order_id = $1 ORDER BY product_id", 1, &order_id, &lines);
+                " WHERE order_id = $1 ORDER BY product_id",
+                1, &order_id, &lines);
     if (r == 0)
         r = run(&e, "order_history.find",
                 "SELECT state, " TIME_OF("at") ", detail FROM order_history"
-                " WHERE order_id = $1 ORDER BY at", 1, &order_id, &history);
+                                               " WHERE order_id = $1 ORDER BY at",
+                1, &order_id, &history);
     if (r != 0)
         return r;
     *ret_json = summary_of(order, 0);
@@ -118,12 +121,14 @@ int ledger_list(struct orders *orders, const char *state, unsigned limit, json_t
     snprintf(limit_text, sizeof(limit_text), "%u", limit);
     if (r == 0)
         r = run(&e, "orders.list",
-                state ? "SELECT order_id, user_id, state, total_cents, " TIME_OF("created_at")
-                        ", extract(epoch FROM clock_timestamp() - created_at) FROM orders"
-                        " WHERE state = $2 ORDER BY created_at LIMIT $1"
-                      : "SELECT order_id, user_id, state, total_cents, " TIME_OF("created_at")
-                        ", extract(epoch FROM clock_timestamp() - created_at) FROM orders"
-                        " ORDER BY created_at LIMIT $1",
+                state ? "SELECT order_id, user_id, state, total_cents, " TIME_OF(
+                            "created_at") ", extract(epoch FROM clock_timestamp() - created_at) "
+                                          "FROM orders"
+                                          " WHERE state = $2 ORDER BY created_at LIMIT $1"
+                      : "SELECT order_id, user_id, state, total_cents, " TIME_OF(
+                            "created_at") ", extract(epoch FROM clock_timestamp() - created_at) "
+                                          "FROM orders"
+                                          " ORDER BY created_at LIMIT $1",
                 state ? 2 : 1, parameters, &rows);
     if (r != 0)
         return r;
@@ -203,8 +208,8 @@ static int end_order(struct orders *orders, const char *order_id, const char *st
     return r;
 }
 
-int ledger_fulfil(struct orders *orders, const char *order_id, const char *detail,
-                  bool *ret_is_new, enum orders_trouble *ret_trouble)
+int ledger_fulfil(struct orders *orders, const char *order_id, const char *detail, bool *ret_is_new,
+                  enum orders_trouble *ret_trouble)
 {
     return end_order(orders, order_id, "fulfilled", false, detail, ret_is_new, ret_trouble);
 }

@@ -23,7 +23,7 @@ static const struct obs_arg ARGS[ARG_COUNT] = {
 
 /* What main owns beside the state that handlers see. */
 struct process {
-    struct orders orders; /* first: handlers and hooks get a pointer to it */
+    struct orders orders;            /* first: handlers and hooks get a pointer to it */
     struct obs_telemetry background; /* its pool must not show among the requests' metrics */
     struct db_pool *background_pool;
     struct broker_address broker;

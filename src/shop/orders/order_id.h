@@ -1,7 +1,7 @@
 #pragma once
 /*
- * Order id: a UUID of version 7 (RFC 9562 section 5.7): 48 bits of Unix milliseconds, then random bits,
- * so that ids sort by time and new rows land at the end of the index.
+ * Order id: a UUID of version 7 (RFC 9562 section 5.7): 48 bits of Unix milliseconds, then random
+ * bits, so that ids sort by time and new rows land at the end of the index.
  */
 #include <stdbool.h>
 #include <stdint.h>

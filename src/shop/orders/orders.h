@@ -1,7 +1,7 @@
 #pragma once
 /*
- * Orders: takes orders, owns stock, and tells fulfilment about each accepted order exactly as often as
- * the broker needs to hear it.
+ * Orders: takes orders, owns stock, and tells fulfilment about each accepted order exactly as often
+ * as the broker needs to hear it.
  *
  *   POST /orders ── one transaction: idempotency key · stock · order · outbox row
  *                                                                  │

@@ -1,12 +1,12 @@
 #include "shop/orders/outbox.h"
 
 /*
- * A batch is one database transaction: rows are locked (SKIP LOCKED, so several replicas of orders share
- * the work), published, and deleted once confirmed. Confirms are awaited for the whole batch, not for
- * each message: a queue on disk confirms fifty as fast as one.
+ * A batch is one database transaction: rows are locked (SKIP LOCKED, so several replicas of orders
+ * share the work), published, and deleted once confirmed. Confirms are awaited for the whole batch,
+ * not for each message: a queue on disk confirms fifty as fast as one.
  *
- * A message whose confirm does not come in time may or may not be in the queue. The link is dropped then,
- * because a late confirm could otherwise be taken for one of the next batch.
+ * A message whose confirm does not come in time may or may not be in the queue. The link is dropped
+ * then, because a late confirm could otherwise be taken for one of the next batch.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -26,7 +26,7 @@
 
 enum parcel_state { PARCEL_WAITING, PARCEL_CONFIRMED, PARCEL_REFUSED, PARCEL_RETURNED };
 
-struct parcel { /* one row on its way */
+struct parcel {                       /* one row on its way */
     const char *id, *order_id, *body; /* in the batch's rows */
     uint64_t sequence;
     enum parcel_state state;
@@ -64,8 +64,8 @@ static void on_confirmed(uint64_t sequence, bool is_multiple, bool is_accepted, 
 
     for (size_t i = 0; i < o->parcel_count; i++) {
         struct parcel *parcel = &o->parcels[i];
-        if (parcel->sequence == sequence || (is_multiple && parcel->sequence < sequence &&
-                                             parcel->state == PARCEL_WAITING))
+        if (parcel->sequence == sequence ||
+            (is_multiple && parcel->sequence < sequence && parcel->state == PARCEL_WAITING))
             settle(o, parcel, is_accepted ? PARCEL_CONFIRMED : PARCEL_REFUSED);
     }
 }
@@ -86,6 +86,8 @@ static void drop_link(struct outbox *o, const char *why)
     if (o->failures++ == 0)
         obs_log(OBS_LOG_WARN, "broker unavailable, orders wait in the outbox",
                 OBS_TEXT("error", why));
+    if (o->link)
+        amqp_link_abandon(o->link);
     o->link = amqp_link_free(o->link);
 }
 
@@ -229,10 +231,10 @@ static int delete_confirmed(struct outbox *o, struct db_connection *connection)
             obs_buffer_printf(&ids, "%s%s", confirmed++ == 0 ? "{" : ",", o->parcels[i].id);
     obs_buffer_append_char(&ids, '}');
     parameters[0] = ids.data;
-    r = confirmed == 0 ? DB_OK
-                       : db_query(connection, "outbox.delete",
-                                  "DELETE FROM outbox WHERE id = ANY($1::bigint[])", 1, parameters,
-                                  NULL);
+    r = confirmed == 0
+            ? DB_OK
+            : db_query(connection, "outbox.delete",
+                       "DELETE FROM outbox WHERE id = ANY($1::bigint[])", 1, parameters, NULL);
     obs_buffer_done(&ids);
     return r == DB_OK ? db_commit(connection) : r;
 }

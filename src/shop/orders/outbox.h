@@ -3,10 +3,11 @@
  * Outbox: carries messages of committed orders from the table `outbox` to the broker.
  *
  * At least once: a row goes away only after the broker confirmed its message, so whatever dies in
- * between, the message is sent again; consumers recognise an order by its id. The publisher waits for
- * an absent broker as long as it takes and holds nothing up meanwhile.
+ * between, the message is sent again; consumers recognise an order by its id. The publisher waits
+ * for an absent broker as long as it takes and holds nothing up meanwhile.
  *
- * One thread with an AMQP connection of its own; it uses one connection of @pool while it publishes.
+ * One thread with an AMQP connection of its own; it uses one connection of @pool while it
+ * publishes.
  */
 #include "shop/orders/settings.h"
 #include "shop/service/db_pool.h"
@@ -15,8 +16,8 @@
 struct outbox;
 
 struct outbox_options {
-    struct obs_telemetry *telemetry; /* borrowed */
-    struct db_pool *pool;            /* borrowed; not the one of requests */
+    struct obs_telemetry *telemetry;                 /* borrowed */
+    struct db_pool *pool;                            /* borrowed; not the one of requests */
     const char *host, *vhost, *user, *password_file; /* borrowed */
     uint16_t port;
     struct orders_settings settings;

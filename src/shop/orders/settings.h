@@ -33,4 +33,5 @@ struct orders_settings {
 
 extern const struct obs_settings_schema ORDERS_SETTINGS;
 
-void orders_settings_read(const struct obs_settings_view *view, struct orders_settings *ret_settings);
+void orders_settings_read(const struct obs_settings_view *view,
+                          struct orders_settings *ret_settings);

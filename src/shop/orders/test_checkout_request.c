@@ -1,5 +1,5 @@
-#include "support/test.h"
 #include "shop/orders/checkout_request.h"
+#include "support/test.h"
 #include <string.h>
 
 static int read_text(const char *text, struct checkout_request *ret_request, json_t **ret_json,

@@ -1,6 +1,6 @@
-#include "support/test.h"
 #include "base/cleanup.h"
 #include "shop/orders/order_id.h"
+#include "support/test.h"
 #include <string.h>
 
 static void spells_time_version_and_variant(void **state)
@@ -24,10 +24,13 @@ static void makes_valid_ids_that_differ(void **state)
 
 static void refuses_what_is_not_an_id(void **state)
 {
-    static const char *const BAD[] = {
-        "", "x", "0192f4a1-b2c3-7fff-bfff-fffffffffff", "0192f4a1-b2c3-7fff-bfff-fffffffffffff",
-        "0192f4a1-b2c3-7fff-bfff-ffffffffFFFF", "0192f4a1xb2c3-7fff-bfff-ffffffffffff",
-        "0192f4a1-b2c3-7fff-bfff-ffffffff'; -"};
+    static const char *const BAD[] = {"",
+                                      "x",
+                                      "0192f4a1-b2c3-7fff-bfff-fffffffffff",
+                                      "0192f4a1-b2c3-7fff-bfff-fffffffffffff",
+                                      "0192f4a1-b2c3-7fff-bfff-ffffffffFFFF",
+                                      "0192f4a1xb2c3-7fff-bfff-ffffffffffff",
+                                      "0192f4a1-b2c3-7fff-bfff-ffffffff'; -"};
 
     for (size_t i = 0; i < OBS_COUNT(BAD); i++)
         assert_false(order_id_is_valid(BAD[i]));

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #define BEAT_NS OBS_NS_PER_SECOND
-#define STALE_NS (5 * OBS_NS_PER_SECOND) /* readings older than this say nothing of the database */
+#define STALE_NS                                                                                   \
+    (5 * OBS_NS_PER_SECOND) /* readings older than this say nothing of the database                \
+                             */
 #define PURGE_NS (600 * OBS_NS_PER_SECOND)
 
 struct watch {
@@ -16,7 +18,7 @@ struct watch {
     bool is_started;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool is_stopping;      /* this and all below under lock */
+    bool is_stopping; /* this and all below under lock */
     unsigned replenish_s;
     uint64_t read_ns;      /* monotonic, of the latest reading; 0: none yet */
     double oldest_seconds; /* at read_ns; < 0: no order waits */
@@ -72,7 +74,7 @@ static void replenish(struct db_connection *connection)
 {
     OBS_CLEANUP(PQclearp) PGresult *rows = NULL;
     int r = db_query(connection, "stock.replenish",
-                     "WITH low AS (SELECT product_id FROM stock WHERE available < target / 2"
+                     "WITH low AS (SELECT product_id FROM stock WHERE available < target * 3 / 4"
                      " ORDER BY product_id FOR UPDATE SKIP LOCKED)"
                      " UPDATE stock s SET available = s.target FROM low"
                      " WHERE s.product_id = low.product_id RETURNING 1",
@@ -100,8 +102,7 @@ static bool wait_for_beat(struct watch *w, unsigned *ret_replenish_s)
     bool goes_on;
 
     pthread_mutex_lock(&w->lock);
-    while (!w->is_stopping &&
-           pthread_cond_timedwait(&w->changed, &w->lock, &until) != ETIMEDOUT)
+    while (!w->is_stopping && pthread_cond_timedwait(&w->changed, &w->lock, &until) != ETIMEDOUT)
         ;
     goes_on = !w->is_stopping;
     *ret_replenish_s = w->replenish_s;

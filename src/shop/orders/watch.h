@@ -2,10 +2,10 @@
 /*
  * Watch: what orders looks after in the background, each on its beat, in one thread.
  *
- *   every second   read the age of the oldest unfulfilled order and the length of the outbox, so that
- *                  /metrics never waits for the database; know whether the database answers
- *   replenish      fill the shelves (setting stock.replenish_interval)
- *   every 10 min   forget idempotency keys older than a day
+ *   every second   read the age of the oldest unfulfilled order and the length of the outbox, so
+ * that /metrics never waits for the database; know whether the database answers replenish      fill
+ * the shelves (setting stock.replenish_interval) every 10 min   forget idempotency keys older than
+ * a day
  */
 #include "shop/orders/settings.h"
 #include "shop/service/db_pool.h"

@@ -119,6 +119,11 @@ struct amqp_link *amqp_link_free(struct amqp_link *link)
     return NULL;
 }
 
+void amqp_link_abandon(struct amqp_link *link)
+{
+    link->is_lost = true;
+}
+
 static void tune_socket(struct amqp_link *link, unsigned timeout_ms)
 {
     int fd = amqp_get_sockfd(link->connection);

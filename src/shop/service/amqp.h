@@ -83,6 +83,9 @@ struct amqp_link_events { /* all optional */
 int amqp_link_open(const struct amqp_link_options *options, const struct amqp_link_events *events,
                    struct amqp_link **ret_link, struct obs_reason *reterr_reason);
 struct amqp_link *amqp_link_free(struct amqp_link *link); /* says goodbye when the link is well */
+/* The peer is not to be trusted any more: every further call fails, and _free says no goodbye,
+ * which a broker that hangs would not answer. */
+void amqp_link_abandon(struct amqp_link *link);
 
 /* Make sure that the exchanges, queues and bindings above exist. Return as above. */
 int amqp_link_declare(struct amqp_link *link, struct obs_reason *reterr_reason);

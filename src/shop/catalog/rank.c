@@ -75,7 +75,8 @@ static void weigh(const char *query, struct rank_candidate *candidates, size_t c
 void rank_weighted(const char *query, struct rank_candidate *candidates, size_t count)
 {
     weigh(query, candidates, count);
-    qsort(candidates, count, sizeof(*candidates), compare_candidates);
+    if (count > 0)
+        qsort(candidates, count, sizeof(*candidates), compare_candidates);
 }
 
 /* ---- proximity ---- */
@@ -128,5 +129,6 @@ void rank_proximity(const char *query, struct rank_candidate *candidates, size_t
         if (count > 1)
             candidates[i].score += sum / (double)(count - 1);
     }
-    qsort(candidates, count, sizeof(*candidates), compare_candidates);
+    if (count > 0)
+        qsort(candidates, count, sizeof(*candidates), compare_candidates);
 }

@@ -57,7 +57,7 @@ static void odd_queries_and_empty_sets_are_fine(void **state)
     rank_weighted("", c, 3);
     rank_weighted(" -- ' % ", c, 3);
     rank_proximity("\xc3\xa9t\xc3\xa9", c, 3);
-    rank_proximity("x", c, 0);
+    rank_proximity("x", NULL, 0);
     rank_proximity("x", c, 1);
     assert_true(c[0].score == c[0].score); /* not NaN */
 }

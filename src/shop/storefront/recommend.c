@@ -105,5 +105,6 @@ void recommend(const struct recommend_product *target, const struct recommend_pr
                    affinity * affinity_of(&set, c, seen_sets, seen, seen_count) +
                    0.01 * log1p((double)c->popularity);
     }
-    qsort(candidates, count, sizeof(*candidates), compare_products);
+    if (count > 0)
+        qsort(candidates, count, sizeof(*candidates), compare_products);
 }

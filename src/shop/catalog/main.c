@@ -102,13 +102,16 @@ static int open_backends(struct catalog *catalog, const char *const *args,
     struct cache_options cache = {.address = args[ARG_REDIS],
                                   .pool_size = (unsigned)obs_setting_int(view, ROW_CACHE_POOL_SIZE),
                                   .timeout_ms = (unsigned)obs_setting_int(view, ROW_CACHE_TIMEOUT)};
+    struct obs_reason why = {0};
     int r = single_flight_new(&catalog->flights);
 
     obs_settings_release(view);
     if (r == 0)
         r = db_pool_new(telemetry, &db, &catalog->db);
     if (r == 0)
-        r = cache_new(telemetry, &cache, &catalog->cache, reterr_reason);
+        r = cache_new(telemetry, &cache, &catalog->cache, &why);
+    if (why.text[0] != '\0')
+        obs_reason_set(reterr_reason, "--redis: %s", why.text);
     return r;
 }
 

@@ -18,10 +18,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { ARG_LISTEN, ARG_ADMIN, ARG_STATE, ARG_OTLP, ARG_RESOURCE, ARG_PROFILES, ARG_COMMON_COUNT };
 enum { ARGS_MAX = 32, ADMIN_WORKERS = 2, ADMIN_QUEUE = 32, ADMIN_CONNECTIONS = 64, BACKLOG = 1024 };
-enum { DRAIN_MS = 5000, ADMIN_DRAIN_MS = 200, FLUSH_MS = 1000, CONNECTIONS = 2048 };
+enum { DRAIN_MS = 5000, ADMIN_DRAIN_MS = 200, FLUSH_MS = 1000 };
+enum { CONNECTIONS = 2048, FILES_WANTED = 4096 };
 
 /* Threads of the shop keep little on their stacks; sanitizers need far more. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -264,6 +266,7 @@ static int listen_at(const char *flag, const char *text, struct obs_http_server 
         return 0;
     obs_reason_set(reterr_reason, "--%s %s: %s", flag, text,
                    why.text[0] != '\0' ? why.text : strerror(r < 0 ? -r : EINVAL));
+    ret_address->text[0] = '\0'; /* not ours: what is there may be another's socket */
     return r < 0 ? r : -EADDRINUSE;
 }
 
@@ -387,6 +390,7 @@ static void service_done(struct service *s)
 static void prepare_process(void)
 {
     pthread_attr_t attributes;
+    struct rlimit files;
 
     (void)mallopt(M_ARENA_MAX, 2);
     (void)mallopt(M_TRIM_THRESHOLD, 256 << 10);
@@ -394,6 +398,10 @@ static void prepare_process(void)
         (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
         (void)pthread_setattr_default_np(&attributes);
         (void)pthread_attr_destroy(&attributes);
+    }
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < FILES_WANTED) {
+        files.rlim_cur = files.rlim_max < FILES_WANTED ? files.rlim_max : FILES_WANTED;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
     }
     (void)signal(SIGPIPE, SIG_IGN);
 }
@@ -488,11 +496,13 @@ int service_run(const struct service_definition *definition, int argc, char *arg
         return 2;
     }
     r = service_start(&service, values, &why);
-    if (r < 0)
+    if (r < 0) {
         fprintf(stderr, "observa-%s: %s\n", definition->name,
                 why.text[0] != '\0' ? why.text : strerror(-r));
-    else
+        forget_socket(&service.admin);
+    } else {
         r = service_serve(&service);
+    }
     service_done(&service);
     return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -41,7 +41,7 @@ bench: install build ## measure: figures as a table
 
 lint: ## formatting, layers, static analysis
 	@scripts/install build test
-	@scripts/lint $(BUILD)
+	@scripts/lint
 
 fuzz: ## run each fuzz target for a fixed number of runs
 	@scripts/install build test

@@ -200,7 +200,7 @@ static int read_line(const struct cli_verb *verb, int argc, char *argv[], struct
     return OBS_ARGS_OK;
 }
 
-static int run_verb(const struct cli_verb *verb, int argc, char *argv[], const char *state_dir)
+static int run_verb(const struct cli_verb *verb, int argc, char *argv[])
 {
     struct command_line line = {0};
     struct cli cli = {.verb = verb};
@@ -214,14 +214,12 @@ static int run_verb(const struct cli_verb *verb, int argc, char *argv[], const c
         cli_next("observa %s --help", verb->name);
         return CLI_USAGE;
     }
-    if (line.values[verb->arg_count][0] != '\0')
-        state_dir = line.values[verb->arg_count];
     cli.values = line.values;
     cli.words = line.words;
     cli.word_count = line.word_count;
     cli.is_json = verb->has_json && line.values[verb->arg_count + 1][0] != '\0';
     cli.is_colourful = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
-    if (paths_find(state_dir, &cli.paths, &why) != 0) {
+    if (paths_find(line.values[verb->arg_count], &cli.paths, &why) != 0) {
         cli_fail("%s", why.text);
         return CLI_USAGE;
     }
@@ -230,13 +228,12 @@ static int run_verb(const struct cli_verb *verb, int argc, char *argv[], const c
 
 int main(int argc, char *argv[])
 {
-    const char *state_dir = NULL;
     const struct cli_verb *verb;
 
     signal(SIGPIPE, SIG_IGN);
     umask(077);
     if (argc > 2 && strcmp(argv[1], "--state-dir") == 0) {
-        state_dir = argv[2];
+        (void)setenv("STATE_DIR", argv[2], 1);
         argv += 2;
         argc -= 2;
     }
@@ -264,5 +261,5 @@ int main(int argc, char *argv[])
             return CLI_OK;
         }
     }
-    return run_verb(verb, argc - 1, argv + 1, state_dir);
+    return run_verb(verb, argc - 1, argv + 1);
 }

@@ -5,7 +5,7 @@
  * Why: when the agent is killed, its processes get their death signal, but what they started does
  * not, and a process that left its session can be found by nobody any more. The guard is a
  * subreaper above the agent: whatever the agent leaves behind becomes the guard's child, so it can
- * end all of it and know when nothing is left (docs/adr/0008-agent-guard.md).
+ * end all of it and know when nothing is left (docs/adr/0007-agent-guard.md).
  *
  *   guard (waits) ── agent (works) ── units, each in its session
  *

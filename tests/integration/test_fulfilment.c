@@ -141,6 +141,20 @@ static void sets_aside_what_is_not_even_json(void **state)
     assert_int_equal(rig_number(&rig, DEAD), dead);
 }
 
+static void sets_aside_what_is_too_large_to_read(void **state)
+{
+    static char large[2 << 20];
+    char body[64], reason[256];
+
+    memset(large, ' ', sizeof(large));
+    assert_int_equal(
+        fixture_rabbitmq_publish(rig.rabbitmq, "orders", "fulfilment", large, sizeof(large)), 0);
+    wait_depth("fulfilment.dead", 1);
+    assert_int_equal(fixture_rabbitmq_take(rig.rabbitmq, "fulfilment.dead", "x-last-error", body,
+                                           sizeof(body), reason, sizeof(reason)),
+                     1);
+}
+
 static void sets_aside_an_order_that_orders_does_not_know(void **state)
 {
     static const char BODY[] = "{\"order_id\":\"0192f4a1-b2c3-7fff-bfff-ffffffffffff\","
@@ -410,6 +424,7 @@ int main(int argc, char *argv[])
         cmocka_unit_test(books_the_second_carrier_when_the_first_is_too_slow),
         cmocka_unit_test(sets_a_poison_message_aside_after_its_last_delivery),
         cmocka_unit_test(sets_aside_what_is_not_even_json),
+        cmocka_unit_test(sets_aside_what_is_too_large_to_read),
         cmocka_unit_test(sets_aside_an_order_that_orders_does_not_know),
         cmocka_unit_test(requeues_poison_for_ever_when_told_to_and_recovers_when_told_otherwise),
         cmocka_unit_test(loses_and_doubles_nothing_when_the_broker_dies_and_returns),

@@ -123,8 +123,15 @@ static struct job *job_new(struct consumer *c, const struct amqp_message *messag
 static void on_delivered(const struct amqp_message *message, void *userdata)
 {
     struct consumer *c = userdata;
-    struct job *job = job_new(c, message);
+    struct job *job;
 
+    if (message->body_size > MESSAGE_BODY_MAX) {
+        obs_log(OBS_LOG_ERROR, "message set aside, it is too large",
+                OBS_TEXT("message_id", message->message_id), OBS_INT("bytes", message->body_size));
+        amqp_link_reject(c->link, message->tag, false);
+        return;
+    }
+    job = job_new(c, message);
     if (job && obs_worker_pool_submit(c->pool, run_job, job) == OBS_WORKER_POOL_OK) {
         c->in_hand++;
         return;

@@ -17,6 +17,7 @@
 #define MESSAGE_ORDER_ID_SIZE 40
 #define MESSAGE_LABEL_NOTE_MAX 200 /* bytes of delivery note that fit on a parcel's label */
 #define MESSAGE_ITEMS_MAX 1000
+#define MESSAGE_BODY_MAX (1u << 20) /* bytes; a larger message is rejected unread */
 
 struct message_order {
     char order_id[MESSAGE_ORDER_ID_SIZE]; /* "" when it could not be read */

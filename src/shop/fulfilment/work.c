@@ -128,7 +128,7 @@ static enum verdict ship(struct task *t)
         !bench_book(t->work->bench, t->settings, &t->order, &booking))
         return VERDICT_REQUEUE;
     body = json_pack("{s:s}", "tracking", booking.tracking);
-    switch (report(t, "fulfilled", "/orders/{id}/fulfilled", body, &status)) {
+    switch (report(t, "fulfilled", "POST /orders/{id}/fulfilled", body, &status)) {
     case REPORT_TAKEN:
         return finish(t, &booking);
     case REPORT_INTERRUPTED:

@@ -428,6 +428,12 @@ static int64_t field_integer(const amqp_field_value_t *value)
     }
 }
 
+/* Anyone may have written the header. */
+static int64_t bounded_count(int64_t count)
+{
+    return count < 0 ? 0 : (count > AMQP_ATTEMPTS_MAX ? AMQP_ATTEMPTS_MAX : count);
+}
+
 static bool is_text_field(const amqp_field_value_t *value)
 {
     return value->kind == AMQP_FIELD_KIND_UTF8 || value->kind == AMQP_FIELD_KIND_BYTES;
@@ -443,7 +449,7 @@ static void take_headers(struct incoming *in, const amqp_table_t *headers)
     for (int i = 0; i < headers->num_entries; i++) {
         const amqp_table_entry_t *entry = &headers->entries[i];
         if (is_named(entry->key, AMQP_HEADER_ATTEMPTS))
-            in->message.attempts = field_integer(&entry->value);
+            in->message.attempts = bounded_count(field_integer(&entry->value));
         else if (!is_text_field(&entry->value))
             continue;
         else if (is_named(entry->key, AMQP_HEADER_TRACEPARENT))

@@ -30,6 +30,7 @@
 #define AMQP_HEADER_LAST_ERROR "x-last-error" /* why the latest of them failed */
 
 #define AMQP_HEADER_TEXT_MAX 240
+#define AMQP_ATTEMPTS_MAX 1000000
 
 struct amqp_link;
 
@@ -53,7 +54,7 @@ struct amqp_message {
     const char *exchange, *routing_key;
     const char *message_id, *type;
     const char *traceparent; /* header; "" when absent or not text */
-    int64_t attempts;        /* header; 0 when absent */
+    int64_t attempts;        /* header, 0 to AMQP_ATTEMPTS_MAX; 0 when absent */
     const char *last_error;  /* header; "" when absent */
     const void *body;
     size_t body_size;

@@ -44,7 +44,14 @@ static int add_file(char **environment, size_t *count, const struct unit_environ
 int environment_new(const struct unit *unit, const char *state_path, char ***ret_environment,
                     struct obs_reason *reterr_reason)
 {
-    static const char *const INHERITED[] = {"PATH", "LANG", "TZ", "TMPDIR"};
+    /* Where telemetry goes is said once, to the first agent, and holds for all below it. */
+    static const char *const INHERITED[] = {"PATH",
+                                            "LANG",
+                                            "TZ",
+                                            "TMPDIR",
+                                            "OTEL_EXPORTER_OTLP_ENDPOINT",
+                                            "OTEL_RESOURCE_ATTRIBUTES",
+                                            "OBSERVA_PROFILES_ENDPOINT"};
     char **environment = calloc(unit->environment_count + OBS_COUNT(INHERITED) + 3, sizeof(char *));
     size_t count = 0;
     int r = environment ? add(environment, &count, "HOME", state_path) : -ENOMEM;

@@ -363,7 +363,8 @@ static bool wait_for_permit(struct db_pool *pool, uint64_t deadline_ns)
     return w.is_granted;
 }
 
-static void note_wait(struct db_pool *pool, uint64_t start_ns, uint64_t waited_ns, bool is_granted)
+static void note_wait(struct db_pool *pool, unsigned limit, uint64_t start_ns, uint64_t waited_ns,
+                      bool is_granted)
 {
     struct obs_span span;
 
@@ -372,7 +373,7 @@ static void note_wait(struct db_pool *pool, uint64_t start_ns, uint64_t waited_n
         return;
     obs_span_start_child(&span, OBS_SPAN_INTERNAL, "pool.acquire");
     obs_span_set_start(&span, start_ns);
-    obs_span_int(&span, "db.pool.size", pool->limit);
+    obs_span_int(&span, "db.pool.size", limit);
     if (!is_granted)
         obs_span_error(&span, "timed out");
     obs_span_end(&span);
@@ -400,7 +401,7 @@ static bool take_permit(struct db_pool *pool, struct db_connection **ret_idle,
     }
     *ret_statement_timeout_ms = pool->statement_timeout_ms;
     pthread_mutex_unlock(&pool->lock);
-    note_wait(pool, started, obs_mono_ns() - start, is_granted);
+    note_wait(pool, limit, started, obs_mono_ns() - start, is_granted);
     if (!is_granted) {
         char message[96];
 

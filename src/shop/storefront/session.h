@@ -19,7 +19,7 @@ struct session_view {
     uint64_t seen_ns; /* Unix time */
     char category[64];
     char name[120];
-    char teaser[160];
+    char teaser[400];
 };
 
 struct session_views {

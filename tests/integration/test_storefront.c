@@ -198,6 +198,19 @@ static void an_order_is_made_once(void **state)
     assert_int_equal(rig_status(api, "/api/orders/..%2Fconfig"), 404);
 }
 
+static void an_order_is_made_once_though_its_price_changes(void **state)
+{
+    static const char BODY[] = "{\"user_id\":7,\"items\":[{\"product_id\":12,\"quantity\":1}]}";
+    RIG_REPLY first = checkout("key-price", BODY);
+    RIG_REPLY price =
+        rig_call_with(rig.api, "PUT", "/products/12/price", NULL, "{\"price_cents\":123456}", 5000);
+    RIG_REPLY again = checkout("key-price", BODY);
+
+    assert_int_equal(first.status, 201);
+    assert_int_equal(price.status, 200);
+    assert_int_equal(again.status, 200);
+}
+
 static void bad_checkouts_name_what_is_wrong(void **state)
 {
     static const struct {
@@ -278,6 +291,7 @@ int main(int argc, char *argv[])
         cmocka_unit_test_setup(lists_and_searches_are_catalogs, reset),
         cmocka_unit_test_setup(one_trace_runs_through_both_services, reset),
         cmocka_unit_test_setup(an_order_is_made_once, reset),
+        cmocka_unit_test_setup(an_order_is_made_once_though_its_price_changes, reset),
         cmocka_unit_test_setup(bad_checkouts_name_what_is_wrong, reset),
         cmocka_unit_test_setup(a_hanging_catalog_is_a_504_in_time, reset),
         cmocka_unit_test_setup(an_absent_service_is_a_502_and_only_where_it_is_needed, reset),

@@ -146,8 +146,8 @@ int checkout_request_fingerprint(const struct checkout_request *request, struct 
     obs_buffer_append_json(b, request->user_id, strlen(request->user_id));
     for (size_t i = 0; i < request->item_count; i++) {
         const struct checkout_item *item = &request->items[i];
-        obs_buffer_printf(b, "|%" PRId64 "*%" PRId64 "@%" PRId64, item->product_id, item->quantity,
-                          item->unit_price_cents);
+        /* Not the price: the storefront looks it up anew when a buyer asks again. */
+        obs_buffer_printf(b, "|%" PRId64 "*%" PRId64, item->product_id, item->quantity);
     }
     obs_buffer_append_char(b, '|');
     return obs_buffer_append_json(b, request->delivery_note, strlen(request->delivery_note));

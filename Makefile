@@ -36,8 +36,9 @@ test: ## install what is missing, build, run all tests
 	@scripts/install runtime build test
 	@BUILD=$(BUILD) scripts/test
 
-bench: install build ## measure: figures as a table
-	@scripts/bench $(BUILD)
+bench: build ## measure: figures as a table
+	@scripts/install test
+	@for one in bench/*.sh; do case $$one in */lib.sh) ;; *) BUILD=$(BUILD) bash $$one || exit 1 ;; esac; done
 
 lint: ## formatting, layers, static analysis
 	@scripts/install build test
@@ -48,7 +49,7 @@ fuzz: ## run each fuzz target for a fixed number of runs
 	@scripts/fuzz
 
 build: install $(BUILD)/build.ninja ## compile
-	@ninja -C $(BUILD) --quiet
+	@ninja -C $(BUILD) -n | grep -q 'no work to do' || { echo Building; ninja -C $(BUILD) --quiet; }
 
 clean: down ## stop everything, forget what was built (data stays)
 	@rm -rf $(BUILD) build-*

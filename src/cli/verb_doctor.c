@@ -205,11 +205,13 @@ static void check_units(struct doctor *d, const char *tenant)
     json_t *unit;
     int r = agent_status(&d->cli->paths, tenant, &status, &why);
 
+    if (agent_is_absent(r) && !d->is_running) {
+        if (strcmp(tenant, PATHS_PLATFORM) == 0)
+            add(d, "units", WARNING, "make up", "ObservaStack is not up");
+        return;
+    }
     if (r < 0) {
-        add(d, "units", d->is_running || !agent_is_absent(r) ? BAD : WARNING,
-            strcmp(tenant, PATHS_PLATFORM) == 0 ? "make up"
-                                                : "observa logs platform/tenant-" PATHS_TENANT,
-            "%s", why.text);
+        add(d, "units", BAD, "observa logs platform/tenant-" PATHS_TENANT, "%s", why.text);
         return;
     }
     d->is_running = true;

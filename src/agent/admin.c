@@ -2,57 +2,25 @@
 
 #include "agent/stub_status.h"
 #include "agent/version.h"
-#include "otel/metrics.h"
+#include "otel/names.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #define METRICS_BYTES_MAX 4194304
 
-/*  identifier, name, type, unit, labels beside `container`, help */
-#define CONTAINER_METRICS(ROW)                                                                     \
-    ROW(CPU, "container_cpu_usage_seconds", OBS_COUNTER, "seconds", NULL,                          \
-        "CPU time of all processes of the unit, over all its lives")                               \
-    ROW(MEMORY, "container_memory_working_set_bytes", OBS_GAUGE, "bytes", NULL,                    \
-        "Resident memory of all processes of the unit, without file pages and shared memory")      \
-    ROW(START, "container_start_time_seconds", OBS_GAUGE, "seconds", NULL,                         \
-        "Unix time at which the unit's process started, 0 when it does not run")                   \
-    ROW(RESTARTS, "container_restarts", OBS_COUNTER, "", NULL, "Starts of the unit but the first") \
-    ROW(LAST_EXIT, "container_last_exit_code", OBS_GAUGE, "", NULL,                                \
-        "Status of the unit's last end, 128 + signal when a signal ended it, 0 before")            \
-    ROW(STATE, "container_state", OBS_GAUGE, "", "state", "1 for the state that the unit is in")   \
-    ROW(LOG_LINES_LOST, "container_log_lines_lost", OBS_COUNTER, "", NULL,                         \
-        "Lines of the unit's output that could not be written to its file")
-
-enum container_metric {
-#define CONTAINER_ENUM(id, ...) CONTAINER_##id,
-    CONTAINER_METRICS(CONTAINER_ENUM)
-#undef CONTAINER_ENUM
-        CONTAINER_METRIC_COUNT
-};
-
-static const struct obs_metric METRICS[CONTAINER_METRIC_COUNT] = {
-#define CONTAINER_ROW(id, name_, type_, unit_, label, help_)                                       \
-    [CONTAINER_##id] = {.name = (name_),                                                           \
-                        .type = (type_),                                                           \
-                        .unit = (unit_),                                                           \
-                        .help = (help_),                                                           \
-                        .labels = {"container", label}},
-    CONTAINER_METRICS(CONTAINER_ROW)
-#undef CONTAINER_ROW
-};
-
 struct admin {
     struct supervisor *supervisor;
     struct obs_metrics *metrics;
-    struct obs_metric_family *families[CONTAINER_METRIC_COUNT];
     struct obs_http_server *server;
 };
 
-static struct obs_metric_series *series(struct admin *admin, enum container_metric metric,
+/* Families are there from the first call on; a look-up is a walk over a few names. */
+static struct obs_metric_series *series(struct admin *admin, enum obs_metric_name name,
                                         const char *unit, const char *label)
 {
-    return obs_metric_series(admin->families[metric], (const char *const[]){unit, label});
+    return obs_metric_series(obs_metrics_named(admin->metrics, name),
+                             (const char *const[]){unit, label});
 }
 
 static void collect_unit(struct admin *admin, struct supervised *s)
@@ -62,15 +30,16 @@ static void collect_unit(struct admin *admin, struct supervised *s)
 
     if (!supervised_last_exit(s, &code))
         code = 0;
-    obs_counter_set(series(admin, CONTAINER_CPU, name, NULL), supervised_cpu_seconds(s));
-    obs_gauge_set(series(admin, CONTAINER_MEMORY, name, NULL), (double)supervised_memory_bytes(s));
-    obs_gauge_set(series(admin, CONTAINER_START, name, NULL), supervised_started_seconds(s));
-    obs_counter_set(series(admin, CONTAINER_RESTARTS, name, NULL), supervised_restarts(s));
-    obs_gauge_set(series(admin, CONTAINER_LAST_EXIT, name, NULL), code);
-    obs_counter_set(series(admin, CONTAINER_LOG_LINES_LOST, name, NULL),
+    obs_counter_set(series(admin, OBS_CONTAINER_CPU, name, NULL), supervised_cpu_seconds(s));
+    obs_gauge_set(series(admin, OBS_CONTAINER_MEMORY, name, NULL),
+                  (double)supervised_memory_bytes(s));
+    obs_gauge_set(series(admin, OBS_CONTAINER_START, name, NULL), supervised_started_seconds(s));
+    obs_counter_set(series(admin, OBS_CONTAINER_RESTARTS, name, NULL), supervised_restarts(s));
+    obs_gauge_set(series(admin, OBS_CONTAINER_LAST_EXIT, name, NULL), code);
+    obs_counter_set(series(admin, OBS_CONTAINER_LOG_LINES_LOST, name, NULL),
                     (double)capture_lost_lines(supervised_capture(s)));
     for (size_t state = 0; state < UNIT_STATE_COUNT; state++)
-        obs_gauge_set(series(admin, CONTAINER_STATE, name, UNIT_STATE_TEXTS[state]),
+        obs_gauge_set(series(admin, OBS_CONTAINER_STATE, name, UNIT_STATE_TEXTS[state]),
                       supervised_state(s) == state);
 }
 
@@ -152,10 +121,6 @@ static int make_metrics(struct admin *admin)
 {
     int r = obs_metrics_new("agent", AGENT_VERSION, &admin->metrics);
 
-    for (size_t i = 0; i < CONTAINER_METRIC_COUNT && r == 0; i++) {
-        admin->families[i] = obs_metrics_family(admin->metrics, &METRICS[i]);
-        r = admin->families[i] ? 0 : -ENOMEM;
-    }
     if (r == 0)
         r = obs_metrics_add_process(admin->metrics);
     return r == 0 ? obs_metrics_on_collect(admin->metrics, collect, admin) : r;

@@ -17,7 +17,8 @@
 
 #define LEDGER_BYTES_MAX 262144
 #define LEDGER_END_MS 5000
-#define ENVIRON_MAX 65536 /* bytes of an environment that are looked at */
+#define LEDGER_DYING_MS 500 /* a process that was killed is there for a moment */
+#define ENVIRON_MAX 65536   /* bytes of an environment that are looked at */
 
 /* ---- lock ---- */
 
@@ -35,8 +36,10 @@ int ledger_lock(const char *state_path, unsigned wait_ms, int *ret_fd,
                 struct obs_reason *reterr_reason)
 {
     uint64_t deadline = obs_mono_ns() + wait_ms * OBS_NS_PER_MS;
+    uint64_t patience = obs_mono_ns() + LEDGER_DYING_MS * OBS_NS_PER_MS;
     OBS_CLEANUP(obs_closep) int fd = -1;
     char path[PATH_MAX];
+    bool is_held;
 
     snprintf(path, sizeof(path), "%s/agent.lock", state_path);
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -53,7 +56,8 @@ int ledger_lock(const char *state_path, unsigned wait_ms, int *ret_fd,
             obs_reason_set(reterr_reason, "cannot lock %s: %s", path, strerror(errno));
             return LEDGER_REFUSED;
         }
-        if ((pid > 0 && proc_is_alive(pid, start)) || obs_mono_ns() >= deadline) {
+        is_held = pid > 0 && proc_is_alive(pid, start);
+        if (obs_mono_ns() >= (is_held ? patience : deadline)) {
             obs_reason_set(reterr_reason, "another agent (process %d) runs on %s", pid, state_path);
             return LEDGER_REFUSED;
         }

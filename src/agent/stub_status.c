@@ -2,23 +2,11 @@
 
 #include "base/cleanup.h"
 #include "base/http_client.h"
-#include "otel/metrics.h"
+#include "otel/names.h"
 #include <stdio.h>
 #include <string.h>
 
 #define TIMEOUT_MS 800
-
-/*  member, name, type, help */
-#define STUB_STATUS_METRICS(ROW)                                                                   \
-    ROW(active, "nginx_connections_active", OBS_GAUGE, "Open client connections")                  \
-    ROW(reading, "nginx_connections_reading", OBS_GAUGE,                                           \
-        "Connections whose request is being read")                                                 \
-    ROW(writing, "nginx_connections_writing", OBS_GAUGE, "Connections that are being answered")    \
-    ROW(waiting, "nginx_connections_waiting", OBS_GAUGE, "Idle client connections")                \
-    ROW(accepted, "nginx_connections_accepted", OBS_COUNTER, "Client connections accepted")        \
-    ROW(handled, "nginx_connections_handled", OBS_COUNTER,                                         \
-        "Client connections handled; less than accepted when a limit was reached")                 \
-    ROW(requests, "nginx_http_requests", OBS_COUNTER, "Requests read")
 
 int stub_status_parse(const char *text, struct stub_status *ret_status)
 {
@@ -35,26 +23,27 @@ int stub_status_parse(const char *text, struct stub_status *ret_status)
     return 0;
 }
 
-static void set(struct obs_metrics *metrics, const struct obs_metric *metric, double value)
-{
-    struct obs_metric_family *family = obs_metrics_family(metrics, metric);
-
-    if (!family)
-        return;
-    if (metric->type == OBS_COUNTER)
-        obs_counter_set(obs_metric_only(family), value);
-    else
-        obs_gauge_set(obs_metric_only(family), value);
-}
-
 static void set_all(struct obs_metrics *metrics, const struct stub_status *s)
 {
-#define STUB_STATUS_SET(member, name_, type_, help_)                                               \
-    set(metrics,                                                                                   \
-        &(struct obs_metric){.name = (name_), .type = (type_), .unit = "", .help = (help_)},       \
-        (double)s->member);
-    STUB_STATUS_METRICS(STUB_STATUS_SET)
-#undef STUB_STATUS_SET
+    const struct {
+        enum obs_metric_name name;
+        unsigned long long value;
+    } values[] = {
+        {OBS_NGINX_ACTIVE, s->active},     {OBS_NGINX_READING, s->reading},
+        {OBS_NGINX_WRITING, s->writing},   {OBS_NGINX_WAITING, s->waiting},
+        {OBS_NGINX_ACCEPTED, s->accepted}, {OBS_NGINX_HANDLED, s->handled},
+        {OBS_NGINX_REQUESTS, s->requests},
+    };
+
+    for (size_t i = 0; i < OBS_COUNT(values); i++) {
+        struct obs_metric_series *series =
+            obs_metric_only(obs_metrics_named(metrics, values[i].name));
+
+        if (OBS_METRICS[values[i].name].type == OBS_COUNTER)
+            obs_counter_set(series, (double)values[i].value);
+        else
+            obs_gauge_set(series, (double)values[i].value);
+    }
 }
 
 int stub_status_collect(const struct obs_address *address, const char *path,

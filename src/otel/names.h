@@ -88,7 +88,35 @@
     ROW(PROBE_ERRORS, "probe_errors", OBS_COUNTER, "", NULL,                                       \
         "Probes that got no answer to compare", "probe")                                           \
     ROW(PROBE_DURATION, "probe_duration_seconds", OBS_GAUGE, "seconds", NULL,                      \
-        "Time of the probe's last request", "probe")
+        "Time of the probe's last request", "probe")                                               \
+    ROW(CONTAINER_CPU, "container_cpu_usage_seconds", OBS_COUNTER, "seconds", NULL,                \
+        "CPU time of all processes of the unit, over all its lives", "container")                  \
+    ROW(CONTAINER_MEMORY, "container_memory_working_set_bytes", OBS_GAUGE, "bytes", NULL,          \
+        "Resident memory of the unit's processes, without file pages and shared memory",           \
+        "container")                                                                               \
+    ROW(CONTAINER_START, "container_start_time_seconds", OBS_GAUGE, "seconds", NULL,               \
+        "Unix time at which the unit's process started, 0 when it does not run", "container")      \
+    ROW(CONTAINER_RESTARTS, "container_restarts", OBS_COUNTER, "", NULL,                           \
+        "Starts of the unit but the first", "container")                                           \
+    ROW(CONTAINER_LAST_EXIT, "container_last_exit_code", OBS_GAUGE, "", NULL,                      \
+        "Status of the unit's last end, 128 + signal when a signal ended it, 0 before",            \
+        "container")                                                                               \
+    ROW(CONTAINER_STATE, "container_state", OBS_GAUGE, "", NULL,                                   \
+        "1 for the state that the unit is in", "container", "state")                               \
+    ROW(CONTAINER_LOG_LINES_LOST, "container_log_lines_lost", OBS_COUNTER, "", NULL,               \
+        "Lines of the unit's output that could not be written to its file", "container")           \
+    ROW(NGINX_ACTIVE, "nginx_connections_active", OBS_GAUGE, "", NULL, "Open client connections")  \
+    ROW(NGINX_READING, "nginx_connections_reading", OBS_GAUGE, "", NULL,                           \
+        "Connections whose request is being read")                                                 \
+    ROW(NGINX_WRITING, "nginx_connections_writing", OBS_GAUGE, "", NULL,                           \
+        "Connections that are being answered")                                                     \
+    ROW(NGINX_WAITING, "nginx_connections_waiting", OBS_GAUGE, "", NULL,                           \
+        "Idle client connections")                                                                 \
+    ROW(NGINX_ACCEPTED, "nginx_connections_accepted", OBS_COUNTER, "", NULL,                       \
+        "Client connections accepted")                                                             \
+    ROW(NGINX_HANDLED, "nginx_connections_handled", OBS_COUNTER, "", NULL,                         \
+        "Client connections handled; less than accepted when a limit was reached")                 \
+    ROW(NGINX_REQUESTS, "nginx_http_requests", OBS_COUNTER, "", NULL, "Requests read")
 
 enum obs_metric_name {
 #define OBS_METRIC_ENUM(id, ...) OBS_##id,

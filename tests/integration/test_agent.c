@@ -354,11 +354,35 @@ static void says_clearly_that_the_disk_is_full(void **state)
     assert_non_null(strstr(text, "agent.lock: File too large"));
 }
 
+/* The value of the first series of @metric. */
+static double metric(struct agent_rig *rig, const char *metric)
+{
+    RIG_REPLY reply;
+    const char *found;
+
+    rig_admin(rig, "/metrics", &reply);
+    assert_int_equal(reply.status, 200);
+    found = strstr(reply.body, metric);
+    assert_non_null(found);
+    return atof(strchr(found, '}') + 1);
+}
+
+/* Figures are looked up at most every 500 ms. */
+static void wait_metric(struct agent_rig *rig, const char *name, double least)
+{
+    uint64_t since = obs_mono_ns();
+
+    while (metric(rig, name) < least) {
+        assert_true(obs_mono_ns() - since < RIG_PATIENCE_MS * OBS_NS_PER_MS);
+        rig_moment();
+    }
+}
+
 static void accounts_for_what_units_use(void **state)
 {
     RIG rig;
-    double before = 0, after = 0;
-    const char *found;
+    RIG_REPLY reply;
+    double before;
     pid_t old;
 
     rig_make(&rig, program);
@@ -367,31 +391,58 @@ static void accounts_for_what_units_use(void **state)
                     "echo done > ${folder}/worked); exec sleep 1000\"]}\n");
     rig_start(&rig);
     rig_wait_file(&rig, "worked", "done");
+    wait_metric(&rig, "container_cpu_usage_seconds_total{", 0.02);
+    wait_metric(&rig, "container_memory_working_set_bytes{", 10000);
+    before = metric(&rig, "container_cpu_usage_seconds_total{");
     old = rig_unit_pid(&rig, "a");
-    for (int i = 0; i < 2; i++) {
-        RIG_REPLY reply;
+    kill(old, SIGKILL);
+    rig_wait_new_pid(&rig, "a", old);
+    wait_metric(&rig, "container_restarts_total{", 1);
+    assert_true(metric(&rig, "container_cpu_usage_seconds_total{") >= before);
+    wait_metric(&rig, "container_cpu_usage_seconds_total{", before + 0.02);
+    assert_int_equal(metric(&rig, "container_last_exit_code{"), 137);
+    rig_admin(&rig, "/metrics", &reply);
+    assert_non_null(strstr(reply.body, "container=\"a\",state=\"running\"} 1\n"));
+    assert_non_null(strstr(reply.body, "container=\"a\",state=\"failed\"} 0\n"));
+}
 
-        rig_admin(&rig, "/metrics", &reply);
-        assert_int_equal(reply.status, 200);
-        found = strstr(reply.body, "container_cpu_usage_seconds_total{");
-        assert_non_null(found);
-        sscanf(strchr(found, '}') + 1, "%lf", i == 0 ? &before : &after);
-        if (i == 1) {
-            assert_non_null(strstr(reply.body, "container=\"a\"} 1\n"));
-            assert_non_null(strstr(reply.body, "container=\"a\",state=\"running\"} 1\n"));
-            assert_non_null(strstr(reply.body, "container_last_exit_code"));
-            assert_non_null(strstr(reply.body, "container=\"a\"} 137\n"));
-            break;
-        }
-        found = strstr(reply.body, "container_memory_working_set_bytes{");
-        assert_non_null(found);
-        assert_true(atof(strchr(found, '}') + 1) > 10000);
-        kill(old, SIGKILL);
-        rig_wait_new_pid(&rig, "a", old);
-        obs_sleep_ns(600 * OBS_NS_PER_MS); /* figures are looked up at most every 500 ms */
-    }
-    assert_true(before > 0.02);
-    assert_true(after >= before);
+/* The platform's agent runs the tenants' agents. */
+static void an_agent_may_run_another(void **state)
+{
+    RIG rig;
+    char text[1000];
+    pid_t guard;
+
+    rig_make(&rig, program);
+    rig_write(&rig, "inner.yaml", "units:\n  a: {exec: [sh, -c, \"setsid sleep 1000 & wait\"]}\n");
+    snprintf(text, sizeof(text),
+             "units:\n"
+             "  inner:\n"
+             "    exec:\n"
+             "      - %s\n"
+             "      - --tenant=t\n"
+             "      - --units=${folder}/inner.yaml\n"
+             "      - --run=${folder}/irun\n"
+             "      - --state=${folder}/istate\n"
+             "      - --dist=/usr\n"
+             "      - --listen=unix:${folder}/irun/a.sock\n"
+             "      - --admin=unix:${folder}/irun/b.sock\n"
+             "      - --public-key=${folder}/public.pem\n"
+             "    ready: {http: \"unix:${folder}/irun/b.sock\", path: /readyz}\n",
+             program);
+    rig_units(&rig, text);
+    rig_start(&rig);
+    rig_wait_state(&rig, "inner", "running");
+    rig_wait_processes(&rig, 2 + 2 + 2);
+    guard = rig_unit_pid(&rig, "inner");
+    kill(guard, SIGKILL);
+    rig_wait_new_pid(&rig, "inner", guard);
+    rig_wait_processes(&rig, 2 + 2 + 2);
+    kill(rig_agent_pid(&rig), SIGKILL);
+    assert_int_equal(rig_join(&rig), 128 + SIGKILL);
+    assert_int_equal(rig_processes(&rig), 0);
+    rig_start(&rig);
+    rig_wait_state(&rig, "inner", "running");
 }
 
 int main(int argc, char *argv[])
@@ -411,6 +462,7 @@ int main(int argc, char *argv[])
         cmocka_unit_test(stops_a_stopped_process_and_kills_a_deaf_one),
         cmocka_unit_test(says_clearly_why_it_does_not_start),
         cmocka_unit_test(says_clearly_that_the_disk_is_full),
+        cmocka_unit_test(an_agent_may_run_another),
         cmocka_unit_test(accounts_for_what_units_use),
     };
 

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -118,6 +119,7 @@ static void become_agent(struct agent_rig *rig)
         dup2(rig->output, STDOUT_FILENO);
         dup2(rig->output, STDERR_FILENO);
     }
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* a test that fails takes its agent along */
     execv(rig->program, argv);
     _exit(127);
 }

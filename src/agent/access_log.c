@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FLUSH_MS 100 /* when the agent ends, what waits gets this long */
+#define TIME_MAX_S 1e10 /* the year 2286 */
+#define FLUSH_MS 100    /* when the agent ends, what waits gets this long */
 
 struct access_log {
     struct access_log_options options;
@@ -102,6 +103,7 @@ static bool read_access(const struct access_log *log, const json_t *line, struct
 {
     const json_t *duration = json_object_get(line, "duration_s");
     const json_t *time = json_object_get(line, "time_s");
+    double ended_s;
 
     ret->method = json_string_value(json_object_get(line, "method"));
     ret->path = json_string_value(json_object_get(line, "path"));
@@ -111,9 +113,11 @@ static bool read_access(const struct access_log *log, const json_t *line, struct
         return false;
     ret->route = access_log_route(log->options.routes, ret->path);
     ret->duration_s = json_number_value(duration);
-    ret->end_ns = json_is_number(time) ? (uint64_t)(json_number_value(time) * 1e9) : obs_time_ns();
-    if (ret->duration_s < 0 || ret->duration_s * 1e9 > (double)ret->end_ns)
+    ended_s = json_is_number(time) ? json_number_value(time) : (double)obs_time_ns() / 1e9;
+    if (!(ended_s >= 0 && ended_s <= TIME_MAX_S) ||
+        !(ret->duration_s >= 0 && ret->duration_s <= ended_s))
         return false;
+    ret->end_ns = (uint64_t)(ended_s * 1e9);
     if (read_hex(line, "trace_id", ret->context.trace_id, 16) &&
         read_hex(line, "span_id", ret->context.span_id, 8))
         ret->context.flags = 1;

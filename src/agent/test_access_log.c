@@ -53,6 +53,8 @@ static void counts_lines_that_make_no_sense(void **state)
         "{\"method\":\"GET\",\"path\":\"/\",\"status\":999,\"duration_s\":1}",
         "{\"method\":\"GET\",\"path\":\"/\",\"status\":200,\"duration_s\":-1}",
         "{\"method\":\"GET\",\"path\":\"/\",\"status\":200,\"duration_s\":1e300}",
+        "{\"time_s\":1e24,\"method\":\"GET\",\"path\":\"/\",\"status\":200,\"duration_s\":1}",
+        "{\"time_s\":-1,\"method\":\"GET\",\"path\":\"/\",\"status\":200,\"duration_s\":0}",
         "{\"method\":4,\"path\":\"/\",\"status\":200,\"duration_s\":1}",
     };
     OBS_CLEANUP(access_log_freep) struct access_log *log = NULL;

@@ -254,20 +254,22 @@ int unit_table_parse(const char *source, size_t size, const struct variables *va
 {
     OBS_CLEANUP(unit_table_freep) struct unit_table *table = calloc(1, sizeof(*table));
     OBS_JSON documents = NULL;
-    struct obs_reason why = {0};
+    struct obs_reason why = {0}, unread;
     struct unit_reading in = {.source = source,
                               .size = size,
                               .variables = variables,
-                              .reason = reterr_reason ? reterr_reason : &why};
+                              .reason = reterr_reason ? reterr_reason : &unread};
     int r = table ? obs_arena_new(UNIT_ARENA_BYTES, &table->arena) : -ENOMEM;
 
     if (r < 0)
         return r;
     in.arena = table->arena;
     r = obs_yaml_parse(source, size, &documents, &why);
-    if (r > 0)
-        obs_reason_set_at(in.reason, why.line, why.column, "line %u: %s", why.line,
-                          strdupa(why.text));
+    if (r > 0) {
+        unsigned line = why.line > 0 ? why.line : 1;
+
+        obs_reason_set_at(in.reason, line, why.column, "line %u: %.200s", line, why.text);
+    }
     if (r == 0)
         r = read_document(&in, documents, table);
     if (r != 0)

@@ -74,6 +74,9 @@ struct line_query {
     size_t matcher_count;
     bool (*regex_matches)(const void *regex, struct text_view value); /* anchored */
     struct text_view contains;  /* every line wanted holds these bytes; empty: no such hint */
+    /* Every line wanted has this name with this value in its metadata or its stream (trace_id);
+     * name empty: no such hint. */
+    struct label metadata_equals;
 };
 int store_scan_lines(struct store *store, const char *tenant, const struct line_query *query,
                      store_line_fn *fn, void *userdata);

@@ -10,10 +10,12 @@
 #include "telemetry/store.h"
 
 struct profile_store;
+struct loki_tails;
 
 struct telemetry { /* userdata of every handler */
     struct store *store;
     struct profile_store *profiles;
+    struct loki_tails *tails;       /* live tails; NULL: none, they are answered 503 */
     struct obs_telemetry own;       /* metrics and spans about this process itself */
     const char *default_tenant;     /* "" : a request without X-Scope-OrgID is refused with 401 */
     unsigned query_timeout_ms;

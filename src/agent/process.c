@@ -73,7 +73,9 @@ static int find_program(const char *name, char out[PATH_MAX], struct obs_reason 
     const char *path = getenv("PATH");
 
     if (strchr(name, '/')) {
-        if (snprintf(out, PATH_MAX, "%s", name) < PATH_MAX && access(out, X_OK) == 0)
+        /* One that begins elsewhere is found from the unit's own folder, after the fork. */
+        if (snprintf(out, PATH_MAX, "%s", name) < PATH_MAX &&
+            (name[0] != '/' || access(out, X_OK) == 0))
             return 0;
         obs_reason_set(reterr_reason, "cannot run %s: %s", name, strerror(errno));
         return PROCESS_REFUSED;

@@ -466,6 +466,8 @@ int main(int argc, char *argv[])
         cmocka_unit_test(accounts_for_what_units_use),
     };
 
-    program = argc > 1 ? argv[1] : "observa-agent";
+    program = argc > 1 ? realpath(argv[1], NULL) : NULL; /* units run in folders of their own */
+    if (!program)
+        return EXIT_FAILURE;
     return cmocka_run_group_tests_name("agent", tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* The longest socket: a tenant's name has at most 32 bytes, a unit's socket about as many. */
@@ -157,4 +158,13 @@ int prepare_files(const struct paths *paths, int control, json_t **ret_ports,
     if (r == 0)
         *ret_ports = OBS_TAKE(ports);
     return r;
+}
+
+unsigned long long prepare_disk_free(const struct paths *paths)
+{
+    struct statvfs disk;
+
+    if (statvfs(paths->state, &disk) < 0)
+        return 0;
+    return (unsigned long long)disk.f_bavail * disk.f_frsize;
 }

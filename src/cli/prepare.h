@@ -19,3 +19,9 @@ int prepare_folders(const struct paths *paths, struct obs_reason *reterr_reason)
  * Return: 0, PREPARE_REFUSED, -errno (reason set). */
 int prepare_files(const struct paths *paths, int control, json_t **ret_ports,
                   struct obs_reason *reterr_reason);
+
+#define PREPARE_DISK_BYTES (256ULL << 20) /* a first start writes 100 MB, metrics grow for a day   \
+                                           */
+
+/* Bytes that the run user may still write in STATE_DIR. */
+unsigned long long prepare_disk_free(const struct paths *paths);

@@ -10,17 +10,15 @@
 #include "cli/cli.h"
 #include "cli/leftovers.h"
 #include "cli/ports.h"
+#include "cli/prepare.h"
 #include "cli/privileges.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <sys/sysinfo.h>
 #include <time.h>
 
-#define DISK_LOW_BYTES (512ULL * 1024 * 1024)
 #define MEMORY_LOW_BYTES (600ULL * 1024 * 1024)
 #define CLOCK_EARLIEST 1764000000 /* nothing of this runs before late 2025 */
 
@@ -130,20 +128,16 @@ static void check_folders(struct doctor *d)
 
 static void check_disk(struct doctor *d)
 {
-    struct statvfs disk;
-    unsigned long long free_bytes;
+    unsigned long long room = prepare_disk_free(&d->cli->paths);
 
-    if (statvfs(d->cli->paths.state, &disk) < 0)
+    if (access(d->cli->paths.state, F_OK) < 0)
         return;
-    free_bytes = (unsigned long long)disk.f_bavail * disk.f_frsize;
-    if (free_bytes < DISK_LOW_BYTES)
-        add(d, "disk", BAD, "free some space, or move it: STATE_DIR=… make up",
-            "%llu MB are free at %s; 512 MB are needed", free_bytes >> 20, d->cli->paths.state);
-    else if (disk.f_files > 0 && disk.f_favail < 5000)
-        add(d, "disk", BAD, "remove small files", "%llu inodes are free at %s",
-            (unsigned long long)disk.f_favail, d->cli->paths.state);
+    if (room < PREPARE_DISK_BYTES)
+        add(d, "disk", BAD, "free some space, or move it: STATE_DIR=DIR make up",
+            "%llu MB are free at %s; %llu MB are needed", room >> 20, d->cli->paths.state,
+            PREPARE_DISK_BYTES >> 20);
     else
-        add(d, "disk", GOOD, "", "%llu MB are free", free_bytes >> 20);
+        add(d, "disk", GOOD, "", "%llu MB are free", room >> 20);
 }
 
 static void check_memory(struct doctor *d)

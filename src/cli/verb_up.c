@@ -183,9 +183,16 @@ static void print_summary(const struct up *up, bool is_new, double seconds)
 
 static int start_new(struct up *up, int port)
 {
+    unsigned long long room = prepare_disk_free(&up->cli->paths);
     struct obs_reason why = {0};
     int r;
 
+    if (room < PREPARE_DISK_BYTES) {
+        cli_fail("%s: %llu MB are free; %llu MB are needed", up->cli->paths.state, room >> 20,
+                 PREPARE_DISK_BYTES >> 20);
+        cli_next("free some space there, or choose another place: STATE_DIR=DIR make up");
+        return CLI_FAILED;
+    }
     (void)leftovers_kill(&up->cli->paths, 5000);
     r = prepare_files(&up->cli->paths, port, &up->ports, &why);
     if (r != 0) {
@@ -226,6 +233,11 @@ static int up_locked(struct up *up, int port, uint64_t timeout_ns)
     double seconds;
     char path[PATHS_ROOM];
 
+    if (is_new && !agent_is_absent(r)) {
+        cli_fail("%s", why.text);
+        cli_next("make down, then make up");
+        return CLI_FAILED;
+    }
     r = is_new ? start_new(up, port) : take_running(up, port);
     if (r == CLI_OK)
         r = wait_ready(up, timeout_ns);

@@ -26,12 +26,11 @@ static int refuse(struct obs_reason *why, const char *url)
 
 static int set_path(struct target *target, const char *path, struct obs_reason *why)
 {
-    size_t size = strcspn(path, "#");
+    size_t size = strcspn(path, "#"), good = 0;
 
-    for (size_t i = 0; i < size; i++)
-        if (path[i] <= ' ' || path[i] > '~')
-            size = sizeof(target->path);
-    if (size >= sizeof(target->path)) {
+    while (good < size && path[good] > ' ' && path[good] <= '~')
+        good++;
+    if (good < size || size >= sizeof(target->path) - 1) {
         obs_reason_set(why, "target: the path is too long or holds a character that must be "
                             "percent-encoded");
         return TARGET_REFUSED;

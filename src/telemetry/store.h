@@ -2,8 +2,9 @@
 /*
  * Store: spans and log lines, durable, by tenant and time.
  *
- * Written by the ingest handlers, read by the query APIs, in many threads at once. What an append has
- * acknowledged is on disk and is seen by the next read. On-disk format: docs/telemetry-format.md.
+ * Written by the ingest handlers, read by the query APIs, in many threads at once. What an append
+ * has acknowledged is on disk and is seen by the next read. On-disk format:
+ * docs/telemetry-format.md.
  */
 #include "base/cleanup.h"
 #include "base/reason.h"
@@ -14,10 +15,10 @@ struct obs_metrics;
 
 struct store_options {
     const char *folder;
-    uint64_t retention_ns;        /* segments older than this are dropped; 0: 48 h */
-    uint64_t tenant_bytes_max;    /* per tenant, oldest segments go first; 0: 2 GiB */
-    uint64_t head_bytes_max;      /* memory of not yet compressed data, all tenants; 0: 32 MiB */
-    struct obs_metrics *metrics;  /* segment and byte figures; may be NULL */
+    uint64_t retention_ns;       /* segments older than this are dropped; 0: 48 h */
+    uint64_t tenant_bytes_max;   /* per tenant, oldest segments go first; 0: 2 GiB */
+    uint64_t head_bytes_max;     /* memory of not yet compressed data, all tenants; 0: 32 MiB */
+    struct obs_metrics *metrics; /* segment and byte figures; may be NULL */
 };
 
 enum store_outcome {
@@ -28,6 +29,7 @@ enum store_outcome {
 };
 
 #define STORE_TENANT_MAX 64 /* [A-Za-z0-9_-]; also a folder's name */
+bool store_tenant_is_good(const char *name);
 
 int store_open(const struct store_options *options, struct store **ret_store,
                struct obs_reason *reterr_reason);
@@ -40,6 +42,23 @@ int store_append_spans(struct store *store, const char *tenant, const struct spa
 int store_append_lines(struct store *store, const char *tenant, const struct line_view *lines,
                        size_t count, struct obs_reason *reterr_reason);
 
+/* The same, row by row, for who decodes as it goes: nothing but the rows is kept in memory. Make a
+ * batch, add to it (views are copied), commit it once, free it. Rows that point to the same
+ * resource or label array share one copy of it; store_batch_new_origin() says that the array has
+ * new content. Lines added so are not shown to store_on_lines(). */
+struct store_batch;
+int store_batch_spans(struct store *store, const char *tenant, struct store_batch **ret_batch,
+                      struct obs_reason *reterr_reason);
+int store_batch_lines(struct store *store, const char *tenant, struct store_batch **ret_batch,
+                      struct obs_reason *reterr_reason);
+void store_batch_new_origin(struct store_batch *batch);
+void store_batch_span(struct store_batch *batch, const struct span_view *span);
+void store_batch_line(struct store_batch *batch, const struct line_view *line);
+size_t store_batch_count(const struct store_batch *batch); /* rows added */
+int store_batch_commit(struct store_batch *batch, struct obs_reason *reterr_reason);
+struct store_batch *store_batch_free(struct store_batch *batch);
+OBS_DEFINE_CLEANUP(struct store_batch *, store_batch_free)
+
 enum store_next { STORE_GO_ON = 0, STORE_STOP = 1 };
 typedef enum store_next store_span_fn(const struct span_view *span, void *userdata);
 typedef enum store_next store_line_fn(const struct line_view *line, void *userdata);
@@ -48,13 +67,14 @@ typedef enum store_next store_line_fn(const struct line_view *line, void *userda
 int store_find_trace(struct store *store, const char *tenant, const uint8_t trace_id[16],
                      store_span_fn *fn, void *userdata);
 
-/* Narrowing that indexes can do. A reader still checks each span: hints never leave one out that fits. */
+/* Narrowing that indexes can do. A reader still checks each span: hints never leave one out that
+ * fits. */
 struct span_hints {
-    uint64_t from_ns, until_ns; /* spans that overlap [from, until) */
-    struct text_view service;   /* only this one; empty: any */
-    struct text_view name;      /* only this span name; empty: any */
+    uint64_t from_ns, until_ns;                /* spans that overlap [from, until) */
+    struct text_view service;                  /* only this one; empty: any */
+    struct text_view name;                     /* only this span name; empty: any */
     uint64_t duration_min_ns, duration_max_ns; /* max 0: none */
-    struct attribute equals;    /* span or resource attribute that must be equal; name empty: none */
+    struct attribute equals; /* span or resource attribute that must be equal; name empty: none */
 };
 /* Newest blocks first; within a block in no particular order. */
 int store_scan_spans(struct store *store, const char *tenant, const struct span_hints *hints,
@@ -73,7 +93,7 @@ struct line_query {
     const struct matcher *matchers;
     size_t matcher_count;
     bool (*regex_matches)(const void *regex, struct text_view value); /* anchored */
-    struct text_view contains;  /* every line wanted holds these bytes; empty: no such hint */
+    struct text_view contains; /* every line wanted holds these bytes; empty: no such hint */
     /* Every line wanted has this name with this value in its metadata or its stream (trace_id);
      * name empty: no such hint. */
     struct label metadata_equals;

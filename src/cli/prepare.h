@@ -20,8 +20,8 @@ int prepare_folders(const struct paths *paths, struct obs_reason *reterr_reason)
 int prepare_files(const struct paths *paths, int control, json_t **ret_ports,
                   struct obs_reason *reterr_reason);
 
-#define PREPARE_DISK_BYTES (256ULL << 20) /* a first start writes 100 MB, metrics grow for a day   \
-                                           */
+/* Needed to begin: a first start writes 100 MB, and metrics grow for a day. */
+#define PREPARE_DISK_BYTES (256ULL << 20)
 
 /* Bytes that the run user may still write in STATE_DIR. */
 unsigned long long prepare_disk_free(const struct paths *paths);

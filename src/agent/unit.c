@@ -254,7 +254,7 @@ int unit_table_parse(const char *source, size_t size, const struct variables *va
 {
     OBS_CLEANUP(unit_table_freep) struct unit_table *table = calloc(1, sizeof(*table));
     OBS_JSON documents = NULL;
-    struct obs_reason why = {0}, unread;
+    struct obs_reason why = {0}, unread = {0};
     struct unit_reading in = {.source = source,
                               .size = size,
                               .variables = variables,

@@ -2,11 +2,12 @@
 /*
  * HTTP/1.1 message syntax (RFC 9112): heads of requests and responses, and the framing of bodies.
  *
- * Strict where leniency lets two readers of one stream disagree (RFC 9112 section 11.2): a bare CR or
- * LF, white space before a colon, obsolete line folding, a NUL anywhere, Content-Length given twice or
- * beside Transfer-Encoding, and any transfer coding but a single `chunked` are refused.
+ * Strict where leniency lets two readers of one stream disagree (RFC 9112 section 11.2): a bare CR
+ * or LF, white space before a colon, obsolete line folding, a NUL anywhere, Content-Length given
+ * twice or beside Transfer-Encoding, and any transfer coding but a single `chunked` are refused.
  *
- * The parser copies nothing: spans point into the caller's bytes, which must stay while they are used.
+ * The parser copies nothing: spans point into the caller's bytes, which must stay while they are
+ * used.
  */
 #include "base/reason.h"
 #include <stdbool.h>
@@ -26,8 +27,8 @@ struct obs_http1_header {
 
 enum obs_http1_framing {
     OBS_HTTP1_NO_BODY,
-    OBS_HTTP1_LENGTH,  /* content_length bytes follow */
-    OBS_HTTP1_CHUNKED, /* chunks follow */
+    OBS_HTTP1_LENGTH,      /* content_length bytes follow */
+    OBS_HTTP1_CHUNKED,     /* chunks follow */
     OBS_HTTP1_UNTIL_CLOSE, /* responses only */
 };
 

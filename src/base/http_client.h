@@ -2,9 +2,9 @@
 /*
  * HTTP client: blocking calls with a deadline, for worker threads, over kept connections.
  *
- * One client per upstream address, shared by all threads. An idle connection is checked before it is
- * used again; when the server closed it all the same before the first byte of the reply, the call is
- * made once more on a new connection if its method is idempotent (RFC 9110 section 9.2.2).
+ * One client per upstream address, shared by all threads. An idle connection is checked before it
+ * is used again; when the server closed it all the same before the first byte of the reply, the
+ * call is made once more on a new connection if its method is idempotent (RFC 9110 section 9.2.2).
  */
 #include "base/address.h"
 #include "base/buffer.h"
@@ -14,11 +14,11 @@ struct obs_http_client;
 
 struct obs_http_client_options {
     struct obs_address address;
-    char host[128];           /* Host header; "localhost" when empty */
-    unsigned idle_max;        /* connections kept open, 0: 32 */
-    unsigned idle_ms;         /* closed when unused for so long, 0: 30000 */
-    size_t head_bytes_max;    /* 0: 16384 */
-    size_t body_bytes_max;    /* decoded, 0: 8 MiB */
+    char host[128];        /* Host header; "localhost" when empty */
+    unsigned idle_max;     /* connections kept open, 0: 32 */
+    unsigned idle_ms;      /* closed when unused for so long, 0: 30000 */
+    size_t head_bytes_max; /* 0: 16384 */
+    size_t body_bytes_max; /* decoded, 0: 8 MiB */
 };
 
 struct obs_http_call_header {
@@ -29,7 +29,8 @@ struct obs_http_call {
     const char *method, *target; /* target in origin form, already encoded */
     const struct obs_http_call_header *headers;
     size_t header_count;
-    const void *body; /* with Content-Length when body_size > 0 or the method is POST, PUT or PATCH */
+    const void
+        *body; /* with Content-Length when body_size > 0 or the method is POST, PUT or PATCH */
     size_t body_size;
     const char *content_type; /* NULL for none */
     unsigned timeout_ms;      /* the whole call, 0: 5000 */

@@ -1,7 +1,7 @@
 #pragma once
 /*
- * HTTP server, inside: what http_server.c (listeners, limits of time), http_connection.c (reading and
- * writing) and http_request.c (handlers' view, replies) share.
+ * HTTP server, inside: what http_server.c (listeners, limits of time), http_connection.c (reading
+ * and writing) and http_request.c (handlers' view, replies) share.
  *
  * Life of a request:
  *
@@ -32,12 +32,12 @@ struct connection {
     struct connection *next, *previous; /* in server->connections */
     int fd;
     enum connection_state state;
-    bool is_ended;     /* the peer sends no more */
-    bool is_broken;    /* writing is of no use */
-    bool close_after;  /* close when the reply is written */
-    bool is_writing;   /* on_writable is registered */
-    bool is_in_input;  /* guards against re-entering connection_input() */
-    uint64_t deadline; /* monotonic; 0: none */
+    bool is_ended;                        /* the peer sends no more */
+    bool is_broken;                       /* writing is of no use */
+    bool close_after;                     /* close when the reply is written */
+    bool is_writing;                      /* on_writable is registered */
+    bool is_in_input;                     /* guards against re-entering connection_input() */
+    uint64_t deadline;                    /* monotonic; 0: none */
     uint64_t started_ns, started_mono_ns; /* first byte of the request being read */
     struct obs_buffer in;
     size_t scanned; /* see obs_http1_parse_request() */
@@ -116,7 +116,7 @@ struct obs_http_server {
 /* http_connection.c */
 int connection_new(struct obs_http_server *server, int fd);
 void connection_close(struct connection *c);
-void connection_expire(struct connection *c); /* its deadline has passed */
+void connection_expire(struct connection *c);             /* its deadline has passed */
 void connection_finish(struct obs_http_request *request); /* replied: write */
 void connection_stream_start(struct connection *c);
 void connection_flush(struct connection *c);

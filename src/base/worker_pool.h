@@ -19,9 +19,9 @@ enum obs_worker_pool_outcome {
 };
 
 struct obs_worker_pool_stats {
-    unsigned workers;     /* threads wanted */
-    unsigned busy;        /* threads inside a job */
-    size_t queued;        /* jobs waiting */
+    unsigned workers; /* threads wanted */
+    unsigned busy;    /* threads inside a job */
+    size_t queued;    /* jobs waiting */
     size_t queue_limit;
     uint64_t done;        /* jobs finished since start */
     uint64_t refused;     /* jobs refused because the queue was full */

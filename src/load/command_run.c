@@ -182,7 +182,7 @@ static int open_pattern(struct run *run, struct obs_reason *why)
         return 1;
     }
     if (*pattern)
-        return pattern_parse_text(pattern, &run->pattern, why);
+        return pattern_parse_text(pattern, ".", &run->pattern, why);
     r = command_number("rate", rate, 0.001, PATTERN_RATE_MAX, &per_second, why);
     if (r != 0)
         return r;

@@ -17,6 +17,8 @@
         "control API, metrics and health: unix:PATH or tcp:HOST:PORT")                             \
     ROW(CATALOG, "catalog", NULL, "", "ADDRESS",                                                   \
         "catalog's API: lets the price probe change a price for a moment")                         \
+    ROW(ORDERS, "orders", NULL, "", "ADDRESS",                                                     \
+        "orders' API: the order probe asks here instead of on the users' path")                    \
     ROW(PROBE_INTERVAL, "probe-interval", NULL, "5s", "TIME", "between two rounds of the probes")  \
     ROW(USERS, "users", NULL, "", "N", "virtual users; default: the file's")                       \
     ROW(THREADS, "threads", NULL, "1", "N", "event loops")                                         \
@@ -114,6 +116,7 @@ static int prepare(struct serve *serve, struct obs_reason *why)
     session->event_count = events;
     session->admin = serve->values[ARG_ADMIN];
     session->catalog = serve->values[ARG_CATALOG];
+    session->orders = serve->values[ARG_ORDERS];
     session->has_probes = !*serve->values[ARG_NO_PROBES];
     return r;
 }

@@ -419,7 +419,7 @@ static json_t *short_step(char *text)
     return step;
 }
 
-int pattern_parse_text(const char *text, struct pattern **ret_pattern,
+int pattern_parse_text(const char *text, const char *folder, struct pattern **ret_pattern,
                        struct obs_reason *reterr_reason)
 {
     OBS_JSON json = json_object();
@@ -453,7 +453,7 @@ int pattern_parse_text(const char *text, struct pattern **ret_pattern,
         *value++ = '\0';
         json_object_set_new(json, word, short_value(word, value));
     }
-    return pattern_parse(json, NULL, ".", ret_pattern, reterr_reason);
+    return pattern_parse(json, NULL, folder, ret_pattern, reterr_reason);
 }
 
 /* ---- answering ---- */

@@ -40,8 +40,8 @@ enum pattern_outcome {
  */
 int pattern_parse(const json_t *json, const struct field_path *path, const char *folder,
                   struct pattern **ret_pattern, struct obs_reason *reterr_reason);
-/* The short form for a command line: "ramp:from=10,to=100,over=30s", "step:10x30s,50". */
-int pattern_parse_text(const char *text, struct pattern **ret_pattern,
+/* The short form, for command lines: "ramp:from=10,to=100,over=30s", "step:10x30s,50". */
+int pattern_parse_text(const char *text, const char *folder, struct pattern **ret_pattern,
                        struct obs_reason *reterr_reason);
 int pattern_constant(double rate, struct pattern **ret_pattern);
 struct pattern *pattern_ref(struct pattern *p);  /* a pattern never changes, so it may be shared */

@@ -138,7 +138,9 @@ static int read_pattern(const struct field_object *o, struct plan *plan)
 
     if (r == 0 && json && rate >= 0)
         r = field_refuse(o, NULL, "has both \"pattern\" and \"rate\": expected one of them");
-    if (r == 0 && json)
+    if (r == 0 && json_is_string(json))
+        r = pattern_parse_text(json_string_value(json), NULL, &pattern, o->reason);
+    else if (r == 0 && json)
         r = pattern_parse(json, FIELD_AT(o->path, "pattern"), NULL, &pattern, o->reason);
     else if (r == 0 && rate >= 0)
         r = pattern_constant(rate, &pattern);

@@ -33,7 +33,8 @@ struct plan *plan_unref(struct plan *plan); /* NULL is fine; returns NULL */
 
 /**
  * plan_change() - the plan that follows @old
- * @json: {"pattern": {…} | "rate": N, "scale": N, "mix": {"journey": weight}, "paused": bool}
+ * @json: {"pattern": {…} or its short form | "rate": N, "scale": N, "mix": {"journey": weight},
+ * "paused": bool}
  * @is_replacement: absent fields go back to the script's values; otherwise they stay as they are
  * @now_ns: CLOCK_MONOTONIC; a new pattern begins at its own second 0, a kept one goes on
  */

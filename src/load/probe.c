@@ -34,12 +34,13 @@ void probe_error(struct probe *p)
     obs_counter_add(p->errors, 1);
 }
 
-int probe_get(struct probe *p, const char *target, bool is_timed, json_t **ret_json)
+int probe_get(struct probe *p, struct obs_http_client *client, const char *target, bool is_timed,
+              json_t **ret_json)
 {
     OBS_HTTP_REPLY reply = {0};
     struct obs_http_call call = {.method = "GET", .target = target, .timeout_ms = TIMEOUT_MS};
     uint64_t began_ns = obs_mono_ns();
-    int r = obs_http_client_call(p->probes->target, &call, &reply);
+    int r = obs_http_client_call(client, &call, &reply);
 
     if (is_timed)
         obs_gauge_set(p->duration, (double)(obs_mono_ns() - began_ns) / 1e9);
@@ -108,8 +109,8 @@ unsigned probes_rounds(struct probes *probes)
 void probes_add_order(struct probes *probes, const char *order_id)
 {
     pthread_mutex_lock(&probes->lock);
-    if (probes->order_count < PROBE_ORDERS_MAX && strlen(order_id) < PROBE_ORDER_ID_MAX) {
-        struct probe_order *order = &probes->orders[probes->order_count++];
+    if (probes->pending_count < PROBE_ORDERS_MAX && strlen(order_id) < PROBE_ORDER_ID_MAX) {
+        struct probe_order *order = &probes->pending[probes->pending_count++];
 
         *order = (struct probe_order){.accepted_ns = obs_mono_ns()};
         snprintf(order->id, sizeof(order->id), "%s", order_id);
@@ -149,6 +150,16 @@ static int make_list(struct probes *probes)
     return 0;
 }
 
+static int open_operator(const struct obs_address *address, struct obs_http_client **ret_client)
+{
+    struct obs_http_client_options options = {0};
+
+    if (!address)
+        return 0;
+    options.address = *address;
+    return obs_http_client_new(&options, ret_client);
+}
+
 static int open_clients(struct probes *probes)
 {
     struct obs_http_client_options options = {.address = probes->options.target->address};
@@ -156,10 +167,9 @@ static int open_clients(struct probes *probes)
 
     snprintf(options.host, sizeof(options.host), "%.127s", probes->options.target->host);
     r = obs_http_client_new(&options, &probes->target);
-    if (r < 0 || !probes->options.operator_)
-        return r;
-    options = (struct obs_http_client_options){.address = *probes->options.operator_};
-    return obs_http_client_new(&options, &probes->operator_);
+    if (r == 0)
+        r = open_operator(probes->options.catalog, &probes->catalog);
+    return r == 0 ? open_operator(probes->options.orders, &probes->orders) : r;
 }
 
 static void init_wake(struct probes *probes)
@@ -192,8 +202,8 @@ int probes_new(const struct probes_options *options, struct probes **ret_probes)
         probes->options.order_limit_ns = 600 * OBS_NS_PER_SECOND;
     rng_init(&probes->rng, options->seed ^ 0x70726f6265ULL);
     init_wake(probes);
-    probes->orders = calloc(PROBE_ORDERS_MAX, sizeof(*probes->orders));
-    r = probes->orders ? make_list(probes) : -ENOMEM;
+    probes->pending = calloc(PROBE_ORDERS_MAX, sizeof(*probes->pending));
+    r = probes->pending ? make_list(probes) : -ENOMEM;
     if (r == 0)
         r = open_clients(probes);
     if (r == 0)
@@ -218,10 +228,11 @@ struct probes *probes_free(struct probes *probes)
     if (probes->has_thread)
         pthread_join(probes->thread, NULL);
     obs_http_client_free(probes->target);
-    obs_http_client_free(probes->operator_);
+    obs_http_client_free(probes->catalog);
+    obs_http_client_free(probes->orders);
     pthread_mutex_destroy(&probes->lock);
     pthread_cond_destroy(&probes->wake);
-    free(probes->orders);
+    free(probes->pending);
     free(probes->list);
     free(probes);
     return NULL;

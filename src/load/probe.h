@@ -12,9 +12,12 @@
 struct probes;
 
 struct probes_options {
-    const struct target *target;         /* plain HTTP only */
-    const struct script *script;         /* its variables product_id and term are drawn from */
-    const struct obs_address *operator_; /* catalog's API, for price changes; NULL: none are made */
+    const struct target *target; /* plain HTTP only */
+    const struct script *script; /* its variables product_id and term are drawn from */
+    /* APIs as an operator reaches them; NULL: none. */
+    const struct obs_address *catalog; /* lets prices be changed for a moment */
+    const struct obs_address
+        *orders; /* orders are looked up here, so that it is no user's request */
     struct obs_metrics *metrics;
     uint64_t seed;
     uint64_t interval_ns;    /* between rounds; 0: 5 s */

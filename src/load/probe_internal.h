@@ -24,7 +24,7 @@ struct probe {
 
 struct probes {
     struct probes_options options;
-    struct obs_http_client *target, *operator_;
+    struct obs_http_client *target, *catalog, *orders;
     struct rng rng;
     struct probe *list; /* as PROBES */
     pthread_t thread;
@@ -33,16 +33,17 @@ struct probes {
     pthread_cond_t wake;
     bool is_stopping; /* under the lock, as what follows */
     unsigned rounds;
-    struct probe_order *orders; /* [PROBE_ORDERS_MAX] */
-    size_t order_count;
+    struct probe_order *pending; /* [PROBE_ORDERS_MAX] */
+    size_t pending_count;
 };
 
 /* A check was made. @detail: what was seen, for the log when it does not hold. */
 void probe_check(struct probe *p, bool holds, const char *detail);
 void probe_error(struct probe *p);
-/* GET @target from the shop. Return: the status, 0 when there was no reply. @ret_json: NULL when
+/* GET @target from @client. Return: the status, 0 when there was no reply. @ret_json: NULL when
  * the body is no JSON. The time it took is the probe's duration when @is_timed. */
-int probe_get(struct probe *p, const char *target, bool is_timed, json_t **ret_json);
+int probe_get(struct probe *p, struct obs_http_client *client, const char *target, bool is_timed,
+              json_t **ret_json);
 /* Sleep. False: the probes are stopping. */
 bool probe_sleep(struct probes *probes, uint64_t duration_ns);
 /* A value of the script's variable @name, or @standard. */

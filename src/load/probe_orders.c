@@ -39,8 +39,9 @@ static enum look look_at(struct probe *p, struct probe_order *order)
     const char *status;
     int code;
 
-    snprintf(target, sizeof(target), "/api/orders/%s", order->id);
-    code = probe_get(p, target, false, &json);
+    snprintf(target, sizeof(target), "%s/orders/%s", p->probes->orders ? "" : "/api", order->id);
+    code = probe_get(p, p->probes->orders ? p->probes->orders : p->probes->target, target, false,
+                     &json);
     if (code == 404 && ++order->missing < MISSING_MAX)
         return LOOK_KEEP;
     snprintf(detail, sizeof(detail), "order %s is not found", order->id);
@@ -73,12 +74,13 @@ static bool take_oldest(struct probes *probes, struct probe_order *ret_order)
     bool is_found;
 
     pthread_mutex_lock(&probes->lock);
-    is_found = probes->order_count > 0 && obs_mono_ns() - probes->orders[0].accepted_ns > REST_NS;
+    is_found =
+        probes->pending_count > 0 && obs_mono_ns() - probes->pending[0].accepted_ns > REST_NS;
     if (is_found) {
-        *ret_order = probes->orders[0];
-        probes->order_count--;
-        memmove(probes->orders, probes->orders + 1,
-                probes->order_count * sizeof(probes->orders[0]));
+        *ret_order = probes->pending[0];
+        probes->pending_count--;
+        memmove(probes->pending, probes->pending + 1,
+                probes->pending_count * sizeof(probes->pending[0]));
     }
     pthread_mutex_unlock(&probes->lock);
     return is_found;
@@ -88,12 +90,12 @@ static void put_back(struct probes *probes, const struct probe_order *orders, si
 {
     pthread_mutex_lock(&probes->lock);
     /* They are the oldest: newer ones give way. */
-    if (probes->order_count + count > PROBE_ORDERS_MAX)
-        probes->order_count = PROBE_ORDERS_MAX - count;
-    memmove(probes->orders + count, probes->orders,
-            probes->order_count * sizeof(probes->orders[0]));
-    memcpy(probes->orders, orders, count * sizeof(*orders));
-    probes->order_count += count;
+    if (probes->pending_count + count > PROBE_ORDERS_MAX)
+        probes->pending_count = PROBE_ORDERS_MAX - count;
+    memmove(probes->pending + count, probes->pending,
+            probes->pending_count * sizeof(probes->pending[0]));
+    memcpy(probes->pending, orders, count * sizeof(*orders));
+    probes->pending_count += count;
     pthread_mutex_unlock(&probes->lock);
 }
 

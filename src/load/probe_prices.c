@@ -19,7 +19,7 @@ static int read_price(struct probe *p, const char *product, bool is_fresh, int64
     char target[128];
 
     snprintf(target, sizeof(target), "/api/products/%s%s", product, is_fresh ? "?fresh=1" : "");
-    if (probe_get(p, target, false, &json) != 200 ||
+    if (probe_get(p, p->probes->target, target, false, &json) != 200 ||
         !json_is_integer(json_object_get(json, "price_cents"))) {
         probe_error(p);
         return 0;
@@ -61,7 +61,7 @@ static bool set_price(struct probe *p, const char *product, int64_t cents)
 
     snprintf(target, sizeof(target), "/products/%s/price", product);
     call.body_size = (size_t)snprintf(body, sizeof(body), "{\"price_cents\":%" PRId64 "}", cents);
-    if (obs_http_client_call(p->probes->operator_, &call, &reply) == 0 && reply.status == 200)
+    if (obs_http_client_call(p->probes->catalog, &call, &reply) == 0 && reply.status == 200)
         return true;
     probe_error(p);
     return false;
@@ -74,7 +74,7 @@ void probe_prices_run(struct probe *p)
 
     probe_draw(p->probes, "product_id", "1", product, sizeof(product));
     check_shown(p, product, -1);
-    if (!p->probes->operator_ || !read_price(p, product, true, &cents) ||
+    if (!p->probes->catalog || !read_price(p, product, true, &cents) ||
         !set_price(p, product, cents + 1))
         return;
     check_shown(p, product, cents + 1);

@@ -11,7 +11,7 @@ void probe_search_run(struct probe *p)
 
     probe_draw(p->probes, "term", "lamp", term, sizeof(term));
     snprintf(target, sizeof(target), "/api/search?q=%s&fresh=1", term);
-    status = probe_get(p, target, true, &json);
+    status = probe_get(p, p->probes->target, target, true, &json);
     if (status == 0 || status >= 500 || status == 429)
         probe_error(p);
     else

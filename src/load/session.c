@@ -93,7 +93,7 @@ static int open_control(struct session *s, struct obs_reason *why)
 static int open_probes(struct session *s, struct obs_reason *why)
 {
     const struct session_options *o = s->options;
-    struct obs_address catalog;
+    struct obs_address catalog, orders;
     struct probes_options probes = {
         .target = o->target,
         .script = o->script,
@@ -108,7 +108,11 @@ static int open_probes(struct session *s, struct obs_reason *why)
         return 0;
     if (o->catalog && *o->catalog) {
         r = obs_address_parse(o->catalog, &catalog, why);
-        probes.operator_ = &catalog;
+        probes.catalog = &catalog;
+    }
+    if (r == 0 && o->orders && *o->orders) {
+        r = obs_address_parse(o->orders, &orders, why);
+        probes.orders = &orders;
     }
     if (r == 0)
         r = probes_new(&probes, &made);

@@ -15,7 +15,7 @@ struct session_options {
     struct engine_options engine; /* script, target, first_plan, events, on_order are filled in */
     size_t event_count;           /* entries of the event log; 0: none */
     const char *admin;            /* control API; NULL or "": none */
-    const char *catalog;          /* operator's address for the probes; NULL or "": none */
+    const char *catalog, *orders; /* operator's addresses for the probes; NULL or "": none */
     bool has_probes;
     uint64_t probe_interval_ns;
     bool is_recorded;  /* keep the seconds, for a report */

@@ -9,7 +9,7 @@ static struct pattern *parse(const char *text)
 {
     struct obs_reason why = {0};
     struct pattern *p = NULL;
-    int r = pattern_parse_text(text, &p, &why);
+    int r = pattern_parse_text(text, NULL, &p, &why);
 
     if (r != 0)
         print_error("%s: %s\n", text, why.text);

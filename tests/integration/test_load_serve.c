@@ -303,6 +303,10 @@ static void the_load_is_changed_and_bad_changes_are_refused(void **state)
     json = get_json(&s, "/load/status");
     assert_int_equal(json_integer_value(json_object_get(json, "scheduled")), before);
     json_decref(json);
+    assert_int_equal(call(&s, "PATCH", "/load",
+                          "{\"pattern\":\"ramp:from=8,to=8,over=1s\",\"paused\":false}", NULL),
+                     200);
+    assert_true(metric(&s, "loadgen_target_rps", "journey=\"checkout\"") > 5);
     assert_int_equal(call(&s, "PUT", "/load", "{}", NULL), 200); /* back to the file's values */
     assert_true(metric(&s, "loadgen_target_rps", "journey=\"browse\"") == 37.5);
     close_serve(&s);

@@ -50,6 +50,7 @@ int environment_new(const struct unit *unit, const char *state_path, char ***ret
                                             "TZ",
                                             "TMPDIR",
                                             "OTEL_EXPORTER_OTLP_ENDPOINT",
+                                            "OTEL_EXPORTER_OTLP_HEADERS",
                                             "OTEL_RESOURCE_ATTRIBUTES",
                                             "OBSERVA_PROFILES_ENDPOINT"};
     char **environment = calloc(unit->environment_count + OBS_COUNT(INHERITED) + 3, sizeof(char *));

@@ -210,6 +210,7 @@ static int write_head(const struct exchange *x, struct obs_buffer *head)
         return -EINVAL;
     obs_buffer_printf(head, "%s %s HTTP/1.1\r\nHost: %s\r\n", call->method, call->target,
                       x->client->options.host);
+    obs_buffer_append_text(head, x->client->options.headers);
     for (size_t i = 0; i < call->header_count; i++) {
         const struct obs_http_call_header *header = &call->headers[i];
 

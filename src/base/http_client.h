@@ -19,6 +19,7 @@ struct obs_http_client_options {
     unsigned idle_ms;      /* closed when unused for so long, 0: 30000 */
     size_t head_bytes_max; /* 0: 16384 */
     size_t body_bytes_max; /* decoded, 0: 8 MiB */
+    char headers[512]; /* of every call: whole lines, "Name: value\r\n"; the caller's to check */
 };
 
 struct obs_http_call_header {

@@ -1,7 +1,10 @@
 #include "otel/endpoint.h"
 
+#include "base/text.h"
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SCHEME "http://"
@@ -34,6 +37,46 @@ static int parse_http(const char *text, struct obs_endpoint *endpoint, struct ob
     return obs_address_parse(address, &endpoint->client.address, why);
 }
 
+static bool is_name(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (!isalnum((unsigned char)text[i]) && text[i] != '-' && text[i] != '_')
+            return false;
+    return size > 0;
+}
+
+/* Add "name=value" as a header line if it is one and fits. */
+static void add_header(char *lines, size_t capacity, const char *item, size_t size)
+{
+    const char *equals = memchr(item, '=', size);
+    size_t used = strlen(lines), name_size = equals ? (size_t)(equals - item) : 0;
+    char value[256];
+
+    if (!equals || !is_name(item, name_size) || size - name_size - 1 >= sizeof(value) ||
+        obs_text_percent_decode(equals + 1, size - name_size - 1, false, value, sizeof(value),
+                                &(size_t){0}) != OBS_TEXT_OK ||
+        strpbrk(value, "\r\n"))
+        return;
+    if (used + name_size + strlen(value) + 5 <= capacity)
+        snprintf(lines + used, capacity - used, "%.*s: %s\r\n", (int)name_size, item, value);
+}
+
+static void add_headers(char *lines, size_t capacity)
+{
+    const char *at = getenv("OTEL_EXPORTER_OTLP_HEADERS");
+
+    while (at && *at != '\0') {
+        size_t size = strcspn(at, ",");
+
+        while (size > 0 && *at == ' ') {
+            at++;
+            size--;
+        }
+        add_header(lines, capacity, at, size);
+        at += size + (at[size] == ',');
+    }
+}
+
 int obs_endpoint_parse(const char *text, struct obs_endpoint *ret_endpoint,
                        struct obs_reason *reterr_reason)
 {
@@ -48,7 +91,9 @@ int obs_endpoint_parse(const char *text, struct obs_endpoint *ret_endpoint,
         obs_reason_set(reterr_reason, "\"%.100s\": expected http://HOST:PORT or unix:PATH", text);
         r = OBS_ENDPOINT_REFUSED;
     }
-    if (r == 0)
-        *ret_endpoint = endpoint;
-    return r;
+    if (r != 0)
+        return r;
+    add_headers(endpoint.client.headers, sizeof(endpoint.client.headers));
+    *ret_endpoint = endpoint;
+    return 0;
 }

@@ -2,6 +2,9 @@
 /*
  * Endpoint: where telemetry is sent, "http://HOST[:PORT][/PREFIX]" as OTEL_EXPORTER_OTLP_ENDPOINT
  * spells it, or "unix:PATH". Without a port: 80.
+ *
+ * The headers of OTEL_EXPORTER_OTLP_HEADERS ("name=value,name=value", values percent-encoded) go
+ * with every request; what is not of that form, or does not fit, is left out.
  */
 #include "base/http_client.h"
 #include "base/reason.h"

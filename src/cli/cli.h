@@ -42,6 +42,7 @@ struct cli_verb {
     VERB(logs)                                                                                     \
     VERB(doctor)                                                                                   \
     VERB(demo)                                                                                     \
+    VERB(load)                                                                                     \
     VERB(config)                                                                                   \
     VERB(restart)                                                                                  \
     VERB(signal)                                                                                   \

@@ -10,8 +10,8 @@
 const char *const TENANT_DATABASES[2] = {"catalog", "orders"};
 
 /* Processes of ours, scraped through the observability gateway. */
-static const char *const UNITS[] = {"storefront", "catalog", "orders",
-                                    "fulfilment", "gateway", "agent"};
+static const char *const UNITS[] = {"storefront", "catalog", "orders", "fulfilment",
+                                    "gateway",    "load",    "agent"};
 
 _Bool tenant_is_name(const char *name)
 {

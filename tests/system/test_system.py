@@ -119,9 +119,9 @@ def a_request_without_trace_gets_one(one, sink):
 
 @test
 def prometheus_sees_every_target_up(one, sink):
-    wait_until("no target is down", 30, lambda: one.prometheus("count(up == 1) >= 13") and not one.prometheus("up == 0"))
+    wait_until("no target is down", 30, lambda: one.prometheus("count(up == 1) >= 14") and not one.prometheus("up == 0"))
     jobs = {row["metric"]["job"] for row in one.prometheus("up")}
-    wanted = {f"sut-{name}" for name in ("storefront", "catalog", "orders", "fulfilment", "gateway", "redis", "postgres", "rabbitmq", "agent")}
+    wanted = {f"sut-{name}" for name in ("storefront", "catalog", "orders", "fulfilment", "gateway", "redis", "postgres", "rabbitmq", "agent", "load")}
     expect(wanted <= jobs, f"no target for {wanted - jobs}")
 
 
@@ -146,11 +146,29 @@ def the_contract_of_metric_names_is_kept(one, sink):
         rabbitmq_detailed_queue_messages_ready rabbitmq_detailed_queue_messages_unacked rabbitmq_detailed_queue_consumers
         rabbitmq_global_messages_redelivered_total pg_stat_activity_count pg_stat_activity_max_tx_duration pg_settings_max_connections
         pg_stat_database_xact_commit container_cpu_usage_seconds_total container_memory_working_set_bytes
-        container_start_time_seconds container_restarts_total""".split()
+        container_start_time_seconds container_restarts_total journey_requests_total journey_duration_seconds_bucket
+        loadgen_target_rps probe_correctness_checks_total probe_duration_seconds""".split()
     for name in names:
         wait_until(f"{name} exists", 15, lambda name=name: one.prometheus(f'{{__name__="{name}",tenant="solo"}}'))
     for database in ("catalog", "orders"):
         expect(one.prometheus(f'pg_stat_database_xact_commit{{datname="{database}",tenant="solo"}}'), f"no database {database}")
+
+
+@test
+def the_users_are_delivered_and_content(one, sink):
+    wait_until("more than 90 % of the wanted journeys happen", 90, lambda: one.prometheus("load:delivered:ratio1m > 0.9"))
+    for journey in ("browse", "search", "checkout", "fulfil"):
+        wait_until(f"{journey} succeeds", 30, lambda j=journey: one.prometheus(f'journey:success:ratio1m{{journey="{j}"}} > 0.99'))
+    expect(one.prometheus("sum(probe_correctness_checks_total) > 0"), "no correctness probe ran")
+    expect(not one.prometheus("sum(probe_correctness_failures_total) > 0"), "a correctness probe failed on a healthy shop")
+
+
+@test
+def the_load_is_steered_from_the_terminal(one, sink):
+    one.observa("load", "rate", "12")
+    wait_until("the wanted rate shows", 10, lambda: one.prometheus("abs(sum(loadgen_target_rps) - 12) < 2"))
+    expect(one.run("load", "rate", "-3").returncode != 0, "a negative rate was taken")
+    one.observa("load", "reset")
 
 
 @test

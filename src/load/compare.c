@@ -186,7 +186,7 @@ static bool is_same(const json_t *a, const json_t *b, const char *name)
     return json_equal(json_object_get(a, name), json_object_get(b, name));
 }
 
-static void print_caveats(const json_t *a, const json_t *b, FILE *out)
+static void print_caveats(const json_t *a, const json_t *b, int differences, FILE *out)
 {
     static const char *const names[] = {"target", "script", "loop", "pattern", "users"};
     const json_t *reports[] = {a, b}, *warning;
@@ -199,6 +199,10 @@ static void print_caveats(const json_t *a, const json_t *b, FILE *out)
     for (size_t k = 0; k < OBS_COUNT(reports); k++)
         json_array_foreach (json_object_get(reports[k], "warnings"), i, warning)
             fprintf(out, "note: %c: %s\n", (int)('A' + k), json_string_value(warning));
+    if (differences > 0)
+        fprintf(out,
+                "note: the machine may have differed as well: only runs in turns (A B A B) tell "
+                "the change from the hour\n");
     fprintf(out, "note: each line is judged alone; of 100 such lines without any difference, one "
                  "would say better or worse\n");
 }
@@ -229,7 +233,7 @@ int compare_print(const char *a_name, const json_t *a, const char *b_name, const
         differences += print_verdict(figure, &samples[0], &samples[1], out);
     }
     fprintf(out, "\n");
-    print_caveats(a, b, out);
+    print_caveats(a, b, differences, out);
     free(samples);
     return differences;
 }

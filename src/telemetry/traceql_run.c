@@ -12,13 +12,26 @@ static struct traceql_spanset *run_pipeline(struct traceql_execution *x,
                                             const struct traceql_node *first,
                                             const struct traceql_spanset *input);
 
-static struct traceql_spanset *flatten(struct traceql_execution *x, struct traceql_spanset *list)
+/* One spanset of all, without labels. */
+static struct traceql_spanset *flatten(struct traceql_execution *x,
+                                       const struct traceql_spanset *list)
 {
-    struct traceql_spanset *all = list;
+    struct traceql_spanset *all = traceql_spanset_new(x, x->trace->count);
+    bool *marks = obs_arena_alloc(x->arena, x->trace->count + 1);
 
-    for (; all && list->next; list = list->next)
-        all = traceql_unite(x, all, list->next);
-    return all;
+    if (!all || !marks) {
+        x->error = -ENOMEM;
+        return NULL;
+    }
+    for (; list; list = list->next) {
+        for (uint32_t i = 0; i < list->count; i++)
+            marks[list->spans[i]] = true;
+    }
+    for (uint32_t i = 0; i < x->trace->count; i++) {
+        if (marks[i])
+            all->spans[all->count++] = i;
+    }
+    return all->count > 0 ? all : NULL;
 }
 
 static struct traceql_spanset *run_spanset(struct traceql_execution *x,
@@ -211,9 +224,10 @@ static struct traceql_spanset *run_pipeline(struct traceql_execution *x,
                                             const struct traceql_node *first,
                                             const struct traceql_spanset *input)
 {
-    struct traceql_spanset alone = *input, *list = &alone;
+    struct traceql_spanset *list = traceql_unite(x, input, input);
 
-    alone.next = NULL;
+    if (list)
+        list->labels = input->labels;
     for (const struct traceql_node *stage = first; stage && list && x->error == 0;
          stage = stage->next)
         list = stage->kind == TRACEQL_COALESCE ? flatten(x, list) : run_each(x, stage, list);

@@ -1,6 +1,6 @@
 #include "load/user.h"
 #include "base/clock.h"
-#include "load/pointer.h"
+#include "load/judge.h"
 #include "load/worker.h"
 #include <errno.h>
 #include <string.h>
@@ -40,16 +40,6 @@ void user_done(struct user *user, unsigned value_count)
     free(user->values);
 }
 
-static const struct journey *journey_of(const struct worker *w, const struct user *user)
-{
-    return &w->options->script->journeys[user->journey];
-}
-
-static const struct step *step_of(const struct worker *w, const struct user *user)
-{
-    return &journey_of(w, user)->steps[user->step];
-}
-
 static struct step_stats *step_stats_of(const struct worker *w, const struct user *user)
 {
     return &w->stats->steps[w->first_step[user->journey] + user->step];
@@ -75,7 +65,7 @@ static uint64_t think_time(const struct user *user, const struct step *step)
 
 static void step_begin(struct worker *w, struct user *user, uint64_t due_ns)
 {
-    uint64_t think_ns = think_time(user, step_of(w, user));
+    uint64_t think_ns = think_time(user, worker_step(w, user));
 
     user->attempt = 1;
     user->poll_end_ns = 0;
@@ -133,7 +123,7 @@ static void log_event(struct worker *w, const struct user *user, enum failure fa
 
 static void journey_end(struct worker *w, struct user *user, enum failure failure)
 {
-    const struct journey *journey = journey_of(w, user);
+    const struct journey *journey = worker_journey(w, user);
     struct journey_stats *stats = &w->stats->journeys[user->journey];
     uint64_t spent_ns = w->now_ns - user->due_ns, duration_ns;
     bool is_sampled = obs_trace_is_sampled(&user->trace);
@@ -214,7 +204,7 @@ static void set_wants_write(struct worker *w, struct user *user, bool wants_writ
 static bool may_resend(const struct worker *w, const struct user *user)
 {
     return user->is_kept && !user->is_resent && !user->response.has_bytes &&
-           step_of(w, user)->is_idempotent;
+           worker_step(w, user)->is_idempotent;
 }
 
 static void write_request(struct worker *w, struct user *user, const char *data, size_t size)
@@ -251,7 +241,7 @@ static void write_request(struct worker *w, struct user *user, const char *data,
 
 static void send_request(struct worker *w, struct user *user)
 {
-    const struct step *step = step_of(w, user);
+    const struct step *step = worker_step(w, user);
 
     if (request_emit(w, user, step) != 0) {
         fail_later(w, user, FAILURE_LOCAL);
@@ -292,7 +282,7 @@ static void connect_user(struct worker *w, struct user *user)
 static void request_begin(struct worker *w, struct user *user)
 {
     user->is_resent = false;
-    timers_add(&w->timers, &user->timer, w->now_ns + step_of(w, user)->timeout_ns);
+    timers_add(&w->timers, &user->timer, w->now_ns + worker_step(w, user)->timeout_ns);
     if (user->transport.fd < 0)
         connect_user(w, user);
     else
@@ -316,161 +306,6 @@ static void fail(struct worker *w, struct user *user, enum failure failure)
 
 /* ---- the reply ---- */
 
-static struct variable_values values_of(const struct user *user)
-{
-    return (struct variable_values){.seed = user->seed,
-                                    .user = user->number,
-                                    .arrival = user->arrival,
-                                    .extracted = user->values};
-}
-
-static bool set_value(struct worker *w, struct user *user, unsigned variable, const char *text,
-                      size_t size)
-{
-    const struct variable_table *table = &w->options->script->variables;
-    unsigned slot = table->variables[variable].slot;
-    char *copy;
-
-    if (size > VARIABLE_TEXT_MAX)
-        size = VARIABLE_TEXT_MAX;
-    if (!user->values)
-        user->values = calloc(table->slot_count, sizeof(*user->values));
-    copy = user->values ? strndup(text, size) : NULL;
-    if (!copy)
-        return false;
-    free(user->values[slot]);
-    user->values[slot] = copy;
-    return true;
-}
-
-struct head_context {
-    struct worker *w;
-    struct user *user;
-};
-
-static void take_cookies(struct user *user, const struct obs_http1_head *head)
-{
-    for (size_t i = 0; i < head->header_count; i++) {
-        struct obs_span_text name = head->headers[i].name;
-
-        if (name.size == 10 && (*name.text | 0x20) == 's' &&
-            strncasecmp(name.text, "set-cookie", 10) == 0)
-            cookies_set(&user->cookies, head->headers[i].value);
-    }
-}
-
-static bool extract_from_head(struct worker *w, struct user *user, const struct extract *extract,
-                              const struct obs_http1_head *head)
-{
-    const struct obs_span_text *value;
-    const char *cookie;
-
-    if (extract->from == EXTRACT_HEADER) {
-        value = obs_http1_find(head, extract->name);
-        return value && set_value(w, user, extract->variable, value->text, value->size);
-    }
-    cookie = cookies_find(user->cookies, extract->name);
-    return cookie && set_value(w, user, extract->variable, cookie, strlen(cookie));
-}
-
-static void head_arrived(const struct obs_http1_head *head, void *userdata)
-{
-    struct head_context *context = userdata;
-    struct worker *w = context->w;
-    struct user *user = context->user;
-    const struct step *step = step_of(w, user);
-    struct variable_values values = values_of(user);
-
-    take_cookies(user, head);
-    for (unsigned i = 0; i < step->check_count; i++)
-        if (check_subject(step->checks[i]) == CHECK_HEADER &&
-            !check_head(step->checks[i], head, &w->options->script->variables, &values))
-            user->head_failed = true;
-    for (unsigned i = 0; i < step->extract_count; i++)
-        if (step->extracts[i].from != EXTRACT_JSON &&
-            !extract_from_head(w, user, &step->extracts[i], head))
-            user->head_failed = true;
-}
-
-static bool is_accepted(const struct step *step, int status)
-{
-    for (unsigned i = 0; i < step->accept_count; i++)
-        if (status >= step->accept[i].low && status <= step->accept[i].high)
-            return true;
-    return false;
-}
-
-static bool extract_json(struct worker *w, struct user *user, const struct extract *extract,
-                         json_t *json)
-{
-    json_t *value = json ? pointer_find(json, extract->name) : NULL;
-    char *text;
-    bool is_set;
-
-    if (!value)
-        return false;
-    if (json_is_string(value))
-        return set_value(w, user, extract->variable, json_string_value(value),
-                         json_string_length(value));
-    text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-    is_set = text && set_value(w, user, extract->variable, text, strlen(text));
-    free(text);
-    return is_set;
-}
-
-static bool holds(const struct worker *w, const struct user *user, const struct check *check,
-                  json_t *json)
-{
-    const struct variable_table *table = &w->options->script->variables;
-    struct variable_values values = values_of(user);
-    const struct obs_buffer *body = &user->response.body;
-
-    switch (check_subject(check)) {
-    case CHECK_BODY:
-        return check_body(check, body->data ? body->data : "", body->size, table, &values);
-    case CHECK_JSON:
-        return check_json(check, json, table, &values);
-    default:
-        return true; /* on the head: done when it arrived */
-    }
-}
-
-static void report_order(struct worker *w, struct user *user, const struct step *step)
-{
-    const struct variable_table *table = &w->options->script->variables;
-    const char *id;
-
-    if (step->accepted_order < 0 || !w->options->on_order || !user->values)
-        return;
-    id = user->values[table->variables[step->accepted_order].slot];
-    if (id)
-        w->options->on_order(id, w->options->userdata);
-}
-
-enum verdict { VERDICT_FINISHED, VERDICT_AGAIN };
-
-/* What is in the body: the state that is waited for, what is extracted, the checks. */
-static enum verdict judge_body(struct worker *w, struct user *user, const struct step *step,
-                               enum failure *ret_failure)
-{
-    OBS_JSON json = NULL;
-    bool is_right = !user->head_failed && !(user->response.is_cut && step->needs_json);
-
-    if (step->needs_json && user->response.body.data)
-        (void)obs_json_parse(user->response.body.data, user->response.body.size, &json, NULL);
-    if (step->until && !holds(w, user, step->until, json))
-        return VERDICT_AGAIN;
-    for (unsigned i = 0; is_right && i < step->check_count; i++)
-        is_right = holds(w, user, step->checks[i], json);
-    for (unsigned i = 0; is_right && i < step->extract_count; i++)
-        if (step->extracts[i].from == EXTRACT_JSON)
-            is_right = extract_json(w, user, &step->extracts[i], json);
-    *ret_failure = is_right ? FAILURE_NONE : FAILURE_CHECK;
-    if (is_right)
-        report_order(w, user, step);
-    return VERDICT_FINISHED;
-}
-
 static void poll_again(struct worker *w, struct user *user, const struct step *step)
 {
     if (user->poll_end_ns == 0)
@@ -486,9 +321,9 @@ static void poll_again(struct worker *w, struct user *user, const struct step *s
 
 static void reply_complete(struct worker *w, struct user *user)
 {
-    const struct step *step = step_of(w, user);
+    const struct step *step = worker_step(w, user);
     enum failure failure = FAILURE_NONE;
-    enum verdict verdict = VERDICT_FINISHED;
+    enum judge_verdict verdict = JUDGE_FINISHED;
     int status = user->response.status;
 
     timer_remove(&user->timer);
@@ -496,7 +331,7 @@ static void reply_complete(struct worker *w, struct user *user)
     stats_count(&step_stats_of(w, user)->replies, 1);
     stats_count(&w->stats->statuses[status < STATS_STATUS_MAX ? status : 0], 1);
     histogram_record(w->stats->service, w->now_ns - user->sent_ns);
-    if (!is_accepted(step, status))
+    if (!judge_accepts(step, status))
         failure = FAILURE_STATUS;
     else if (user->head_failed && !step->until)
         failure = FAILURE_CHECK;
@@ -506,7 +341,7 @@ static void reply_complete(struct worker *w, struct user *user)
         user->is_kept = true;
     else
         disconnect(w, user);
-    if (verdict == VERDICT_AGAIN) {
+    if (verdict == JUDGE_AGAIN) {
         response_done(&user->response);
         poll_again(w, user, step);
         return;
@@ -531,7 +366,7 @@ static bool is_retried(const struct user *user, const struct step *step, enum fa
 
 static void request_end(struct worker *w, struct user *user, enum failure failure, bool has_reply)
 {
-    const struct step *step = step_of(w, user);
+    const struct step *step = worker_step(w, user);
     struct step_stats *stats = step_stats_of(w, user);
     bool is_retry = is_retried(user, step, failure);
 
@@ -549,7 +384,7 @@ static void request_end(struct worker *w, struct user *user, enum failure failur
         stats_count(&w->stats->retries, 1);
         user->step_due_ns = w->now_ns + step->backoff_ns;
         pause_until(w, user, user->step_due_ns);
-    } else if (failure == FAILURE_NONE && user->step + 1U < journey_of(w, user)->step_count) {
+    } else if (failure == FAILURE_NONE && user->step + 1U < worker_journey(w, user)->step_count) {
         user->step++;
         step_begin(w, user, w->now_ns);
     } else {
@@ -561,7 +396,7 @@ static void request_end(struct worker *w, struct user *user, enum failure failur
 
 static void read_reply(struct worker *w, struct user *user)
 {
-    struct head_context context = {w, user};
+    struct judge_context context = {w, user};
 
     do {
         ssize_t n = transport_read(&user->transport, w->scratch, sizeof(w->scratch));
@@ -580,7 +415,7 @@ static void read_reply(struct worker *w, struct user *user)
             outcome = response_close(&user->response);
         else
             outcome = response_feed(&user->response, &w->options->limits, &w->head, w->scratch,
-                                    (size_t)n, &used, head_arrived, &context);
+                                    (size_t)n, &used, judge_head, &context);
         stats_count(&w->stats->bytes_in, (uint64_t)n);
         if (outcome == RESPONSE_DONE) {
             if (used < (size_t)n || n == 0) /* more than one reply, or no more to come */

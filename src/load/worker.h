@@ -65,3 +65,13 @@ void worker_wake(struct worker *w);
 
 /* From users, in the worker's thread. */
 void worker_user_free(struct worker *w, struct user *user, bool is_failed);
+
+static inline const struct journey *worker_journey(const struct worker *w, const struct user *user)
+{
+    return &w->options->script->journeys[user->journey];
+}
+
+static inline const struct step *worker_step(const struct worker *w, const struct user *user)
+{
+    return &worker_journey(w, user)->steps[user->step];
+}

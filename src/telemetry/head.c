@@ -1,6 +1,7 @@
 #include "telemetry/head.h"
 
 #include "base/clock.h"
+#include "telemetry/wal.h"
 #include <errno.h>
 
 int head_new(uint64_t generation, struct head **ret_head)
@@ -29,6 +30,7 @@ struct head *head_unref(struct head *head)
         next = batch->next;
         row_batch_free(batch);
     }
+    wal_free(head->wal);
     free(head);
     return NULL;
 }

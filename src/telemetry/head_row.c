@@ -289,6 +289,16 @@ const uint8_t *row_trace_id(const struct row *row)
     return row->at + AT_TRACE;
 }
 
+const uint8_t *row_span_id(const struct row *row)
+{
+    return row->at + AT_SPAN;
+}
+
+const uint8_t *row_parent_id(const struct row *row)
+{
+    return row->at + AT_PARENT;
+}
+
 uint64_t row_span_end_ns(const struct row *row)
 {
     uint64_t end_ns;
@@ -443,18 +453,21 @@ static struct bytes_in record_rest(const uint8_t *record, size_t skip)
     return (struct bytes_in){record + skip, record + size, size < skip};
 }
 
-static int read_origin(const struct row_batch *batch, const struct row *row,
-                       struct row_scratch *scratch)
+/* Where the fields of a shared record of @type begin; a failed reader when it is none. */
+static struct bytes_in shared_fields(struct text_view record, uint8_t type)
 {
-    struct text_view origin = row_shared(batch, row);
-    struct bytes_in in;
+    const uint8_t *at = (const uint8_t *)record.text;
+
+    if (record.size < RECORD_HEAD || at[4] != type)
+        return (struct bytes_in){at, at, true};
+    return (struct bytes_in){at + RECORD_HEAD, at + record.size, false};
+}
+
+int row_parse_origin(struct text_view record, struct row_scratch *scratch)
+{
+    struct bytes_in in = shared_fields(record, RECORD_ORIGIN);
     size_t count;
 
-    if (origin.size == 0 || origin.text[4] != RECORD_ORIGIN)
-        return -EBADMSG;
-    if (scratch->shared == (const uint8_t *)origin.text)
-        return 0;
-    in = record_rest((const uint8_t *)origin.text, RECORD_HEAD);
     scratch->service = bytes_get_text(&in);
     scratch->scope_name = bytes_get_text(&in);
     scratch->scope_version = bytes_get_text(&in);
@@ -463,8 +476,20 @@ static int read_origin(const struct row_batch *batch, const struct row *row,
         return -ENOMEM;
     get_attributes(&in, scratch->resource, count);
     scratch->resource_count = count;
-    scratch->shared = in.has_failed ? NULL : (const uint8_t *)origin.text;
     return in.has_failed ? -EBADMSG : 0;
+}
+
+static int read_origin(const struct row_batch *batch, const struct row *row,
+                       struct row_scratch *scratch)
+{
+    struct text_view origin = row_shared(batch, row);
+    int r;
+
+    if (scratch->shared == (const uint8_t *)origin.text)
+        return 0;
+    r = row_parse_origin(origin, scratch);
+    scratch->shared = r < 0 ? NULL : (const uint8_t *)origin.text;
+    return r;
 }
 
 int row_read_span(const struct row_batch *batch, const struct row *row, struct row_scratch *scratch,
@@ -511,26 +536,31 @@ static void get_labels(struct bytes_in *in, struct label *labels, size_t count)
     }
 }
 
-static int read_stream(const struct row_batch *batch, const struct row *row,
-                       struct row_scratch *scratch)
+int row_parse_stream(struct text_view record, struct row_scratch *scratch)
 {
-    struct text_view stream = row_shared(batch, row);
-    struct bytes_in in;
+    struct bytes_in in = shared_fields(record, RECORD_STREAM);
     size_t count;
 
-    if (stream.size == 0 || stream.text[4] != RECORD_STREAM)
-        return -EBADMSG;
-    if (scratch->shared == (const uint8_t *)stream.text)
-        return 0;
-    in = record_rest((const uint8_t *)stream.text, RECORD_HEAD);
     scratch->stream = bytes_get_u64(&in);
     count = bytes_get_count(&in);
     if (!grow(&scratch->labels, &scratch->label_capacity, count, sizeof(*scratch->labels)))
         return -ENOMEM;
     get_labels(&in, scratch->labels, count);
     scratch->label_count = count;
-    scratch->shared = in.has_failed ? NULL : (const uint8_t *)stream.text;
     return in.has_failed ? -EBADMSG : 0;
+}
+
+static int read_stream(const struct row_batch *batch, const struct row *row,
+                       struct row_scratch *scratch)
+{
+    struct text_view stream = row_shared(batch, row);
+    int r;
+
+    if (scratch->shared == (const uint8_t *)stream.text)
+        return 0;
+    r = row_parse_stream(stream, scratch);
+    scratch->shared = r < 0 ? NULL : (const uint8_t *)stream.text;
+    return r;
 }
 
 int row_read_line(const struct row_batch *batch, const struct row *row, struct row_scratch *scratch,

@@ -27,6 +27,7 @@ struct row_batch {
     uint64_t min_ns, max_ns; /* spans: least start, greatest end */
     uint8_t *frame;          /* size bytes, with the frame's head */
     size_t size;
+    int64_t log_end; /* where the log's frame ends */
 };
 
 struct row_batch *row_batch_free(struct row_batch *batch);
@@ -93,9 +94,14 @@ int row_read_line(const struct row_batch *batch, const struct row *row, struct r
 
 /* Fields at fixed places, without reading the rest. */
 const uint8_t *row_trace_id(const struct row *row);
+const uint8_t *row_span_id(const struct row *row);
+const uint8_t *row_parent_id(const struct row *row);
 uint64_t row_span_end_ns(const struct row *row);
 /* The shared record of a row: equal bytes, equal origin or stream. */
 struct text_view row_shared(const struct row_batch *batch, const struct row *row);
+/* Such a record into scratch: service, scope, resource; or labels and stream. */
+int row_parse_origin(struct text_view record, struct row_scratch *scratch);
+int row_parse_stream(struct text_view record, struct row_scratch *scratch);
 
 /* Events and links of a span as one text, and back; for whoever keeps them without looking inside.
  */

@@ -1,9 +1,14 @@
 #include "telemetry/store.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "telemetry/store_internal.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define RETENTION_DEFAULT_NS (48ULL * 3600 * 1000000000ULL)
 #define TENANT_BYTES_DEFAULT (2ULL << 30)
@@ -20,6 +25,8 @@ static struct tenant *tenant_free(struct tenant *tenant)
         older = tenant->sealing->older;
         head_unref(tenant->sealing);
     }
+    for (size_t i = 0; i < tenant->segment_count; i++)
+        segment_unref(tenant->segments[i]);
     free(tenant->segments);
     free(tenant->folder);
     pthread_mutex_destroy(&tenant->mutex);
@@ -35,11 +42,14 @@ struct store *store_free(struct store *store)
 
     if (!store)
         return NULL;
+    store_seal_stop(store);
     for (; store->tenants; store->tenants = next) {
         next = store->tenants->next;
         tenant_free(store->tenants);
     }
     pthread_rwlock_destroy(&store->lock);
+    pthread_mutex_destroy(&store->seal_mutex);
+    pthread_cond_destroy(&store->seal_wanted);
     free(store->folder);
     free(store);
     return NULL;
@@ -54,6 +64,8 @@ int store_open(const struct store_options *options, struct store **ret_store,
     if (!store)
         return -ENOMEM;
     pthread_rwlock_init(&store->lock, NULL);
+    pthread_mutex_init(&store->seal_mutex, NULL);
+    pthread_cond_init(&store->seal_wanted, NULL);
     store->options = *options;
     if (store->options.retention_ns == 0)
         store->options.retention_ns = RETENTION_DEFAULT_NS;
@@ -69,6 +81,11 @@ int store_open(const struct store_options *options, struct store **ret_store,
         obs_reason_set(reterr_reason, "cannot make %s: %s", store->folder, strerror(-r));
         return r;
     }
+    r = store_recover(store, reterr_reason);
+    if (r == 0)
+        r = store_seal_start(store);
+    if (r < 0)
+        return r;
     *ret_store = OBS_TAKE(store);
     return 0;
 }
@@ -115,11 +132,21 @@ static int tenant_new(struct store *store, const char *name, struct tenant **ret
         tenant->folder = NULL;
         return -ENOMEM;
     }
-    r = head_new(++tenant->next_generation, &tenant->active);
+    if (mkdir(tenant->folder, 0700) == 0)
+        (void)wal_sync_folder(store->folder);
+    else if (errno != EEXIST)
+        return -errno;
+    r = tenant_recover(store, tenant);
     if (r < 0)
         return r;
     *ret_tenant = OBS_TAKE(tenant);
     return 0;
+}
+
+void tenant_path(const struct tenant *tenant, uint64_t generation, const char *suffix,
+                 char ret_path[PATH_SIZE])
+{
+    (void)snprintf(ret_path, PATH_SIZE, "%s/%010" PRIu64 ".%s", tenant->folder, generation, suffix);
 }
 
 static int make_tenant(struct store *store, const char *name, struct tenant **ret_tenant,
@@ -173,15 +200,32 @@ int store_tenants(struct store *store, store_text_fn *fn, void *userdata)
     return 0;
 }
 
+static void count_head(struct store_stats *stats, const struct head *head)
+{
+    stats->spans += head->span_count;
+    stats->lines += head->line_count;
+    stats->disk_bytes += (uint64_t)head->wal->written;
+}
+
 void store_stats(struct store *store, struct store_stats *ret_stats)
 {
-    struct store_stats stats = {.head_bytes = atomic_load(&store->head_bytes)};
+    struct store_stats stats = {.head_bytes = atomic_load(&store->head_bytes),
+                                .damaged_segments = atomic_load(&store->damaged_segments),
+                                .damaged_blocks = atomic_load(&store->damaged_blocks),
+                                .dropped_segments = atomic_load(&store->dropped_segments)};
 
     pthread_rwlock_rdlock(&store->lock);
     for (struct tenant *tenant = store->tenants; tenant; tenant = tenant->next) {
         pthread_mutex_lock(&tenant->mutex);
-        stats.spans += tenant->active->span_count;
-        stats.lines += tenant->active->line_count;
+        count_head(&stats, tenant->active);
+        for (const struct head *head = tenant->sealing; head; head = head->older)
+            count_head(&stats, head);
+        for (size_t i = 0; i < tenant->segment_count; i++) {
+            stats.segments++;
+            stats.spans += tenant->segments[i]->span_count;
+            stats.lines += tenant->segments[i]->line_count;
+            stats.disk_bytes += tenant->segments[i]->size_bytes;
+        }
         pthread_mutex_unlock(&tenant->mutex);
     }
     pthread_rwlock_unlock(&store->lock);
@@ -210,6 +254,37 @@ static int add_head(struct snapshot *s, struct head *head)
     return 0;
 }
 
+static int add_segments(struct snapshot *s, const struct tenant *tenant)
+{
+    s->segments = calloc(tenant->segment_count + 1, sizeof(struct segment *));
+    s->fds = calloc(tenant->segment_count + 1, sizeof(*s->fds));
+    if (!s->segments || !s->fds)
+        return -ENOMEM;
+    for (size_t i = 0; i < tenant->segment_count; i++) {
+        s->segments[i] = segment_ref(tenant->segments[i]);
+        s->fds[i] = -1;
+    }
+    s->segment_count = tenant->segment_count;
+    return 0;
+}
+
+int snapshot_file(struct snapshot *s, size_t segment)
+{
+    if (s->fds[segment] < 0)
+        s->fds[segment] = open(s->segments[segment]->path, O_RDONLY | O_CLOEXEC);
+    return s->fds[segment] < 0 ? -errno : s->fds[segment];
+}
+
+void snapshot_damaged(struct snapshot *s, size_t segment, int error)
+{
+    struct segment *damaged = s->segments[segment];
+
+    atomic_fetch_add(&s->store->damaged_blocks, 1);
+    if (!atomic_exchange(&damaged->is_damage_said, true))
+        obs_log(OBS_LOG_ERROR, "block of a segment cannot be read, ignoring",
+                OBS_TEXT("file", damaged->path), OBS_TEXT("error", strerror(-error)));
+}
+
 static int list_batches(struct snapshot *s, const size_t *counts)
 {
     size_t total = 0;
@@ -234,7 +309,7 @@ enum { SNAPSHOT_HEADS_MAX = 64 };
 int snapshot_take(struct store *store, const char *tenant_name, struct snapshot *ret_snapshot)
 {
     struct tenant *tenant = tenant_find(store, tenant_name);
-    struct snapshot s = {0};
+    struct snapshot s = {.store = store};
     size_t counts[SNAPSHOT_HEADS_MAX];
     int r = 0;
 
@@ -247,6 +322,8 @@ int snapshot_take(struct store *store, const char *tenant_name, struct snapshot 
         r = s.head_count < SNAPSHOT_HEADS_MAX ? add_head(&s, head) : -EBUSY;
     for (size_t i = 0; i < s.head_count; i++)
         counts[i] = s.heads[i]->batch_count;
+    if (r == 0)
+        r = add_segments(&s, tenant);
     pthread_mutex_unlock(&tenant->mutex);
     if (r == 0)
         r = list_batches(&s, counts);
@@ -260,8 +337,14 @@ void snapshot_done(struct snapshot *s)
 {
     for (size_t i = 0; i < s->head_count; i++)
         head_unref(s->heads[i]);
+    for (size_t i = 0; i < s->segment_count; i++) {
+        if (s->fds[i] >= 0)
+            close(s->fds[i]);
+        segment_unref(s->segments[i]);
+    }
     free(s->heads);
     free(s->batches);
+    free(s->fds);
     free(s->segments);
     *s = (struct snapshot){0};
 }

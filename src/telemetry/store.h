@@ -45,7 +45,7 @@ int store_append_lines(struct store *store, const char *tenant, const struct lin
 /* The same, row by row, for who decodes as it goes: nothing but the rows is kept in memory. Make a
  * batch, add to it (views are copied), commit it once, free it. Rows that point to the same
  * resource or label array share one copy of it; store_batch_new_origin() says that the array has
- * new content. Lines added so are not shown to store_on_lines(). */
+ * new content. */
 struct store_batch;
 int store_batch_spans(struct store *store, const char *tenant, struct store_batch **ret_batch,
                       struct obs_reason *reterr_reason);
@@ -118,8 +118,13 @@ int store_span_tag_values(struct store *store, const char *tenant, struct text_v
                           void *userdata);
 
 struct store_stats {
-    uint64_t spans, lines, segments, damaged_segments, disk_bytes, head_bytes, streams;
+    uint64_t spans, lines, segments, disk_bytes, head_bytes;
+    uint64_t damaged_segments; /* set aside since start, logs with damaged batches too */
+    uint64_t damaged_blocks;   /* times that a block could not be read */
+    uint64_t dropped_segments; /* by retention, since start */
 };
+/* Seal what is in memory into segments now. For tests and benchmarks: nothing else may run. */
+int store_seal_now(struct store *store);
 void store_stats(struct store *store, struct store_stats *ret_stats);
 int store_tenants(struct store *store, store_text_fn *fn, void *userdata);
 

@@ -72,17 +72,108 @@ size_t store_batch_count(const struct store_batch *batch)
     return batch->rows.count;
 }
 
-static int commit(struct store *store, struct tenant *tenant, struct row_batch *rows)
+/* ---- durability ---- */
+
+/* What stands behind `synced` in the log is cut off; its batches are dead. */
+static void give_up(struct head *head)
 {
+    wal_cut(head->wal);
+    for (struct row_batch *batch = head->first; batch; batch = batch->next)
+        if (batch->log_end > head->wal->synced && !atomic_exchange(&batch->is_dead, true))
+            *(batch->what == ROW_SPANS ? &head->span_count : &head->line_count) -= batch->count;
+}
+
+/* Whoever finds no sync under way makes one for all that has been written until then. */
+void store_sync(struct tenant *tenant, struct head *head, off_t until)
+{
+    struct wal *wal = head->wal;
+
+    while (wal->synced < until && wal->written >= until) {
+        off_t written = wal->written;
+        int r;
+
+        if (wal->is_syncing) {
+            pthread_cond_wait(&tenant->synced, &tenant->mutex);
+            continue;
+        }
+        wal->is_syncing = true;
+        pthread_mutex_unlock(&tenant->mutex);
+        r = fdatasync(wal->fd);
+        pthread_mutex_lock(&tenant->mutex);
+        wal->is_syncing = false;
+        if (r == 0)
+            wal->synced = written;
+        else
+            give_up(head);
+        pthread_cond_broadcast(&tenant->synced);
+    }
+}
+
+static int refuse(struct store *store, int error, struct obs_reason *reterr_reason)
+{
+    if (error == -ENOSPC || error == -EDQUOT || error == -EFBIG || error == -EIO) {
+        obs_reason_set(reterr_reason, "the disk of the telemetry store: %s", strerror(-error));
+        store_kick(store);
+        return STORE_FULL;
+    }
+    return error;
+}
+
+static int check_room(struct store *store, size_t size, struct obs_reason *reterr_reason)
+{
+    size_t used = atomic_load(&store->head_bytes), limit = store->options.head_bytes_max;
+    int error = atomic_load(&store->seal_error);
+
+    if (used > limit / 2)
+        store_kick(store);
+    if (used == 0 || used + size <= limit)
+        return 0;
+    if (error < 0)
+        return refuse(store, error, reterr_reason);
+    obs_reason_set(reterr_reason, "%zu bytes wait to be written, the most that may", used);
+    return STORE_BUSY;
+}
+
+static int commit(struct store *store, struct tenant *tenant, struct row_batch *rows,
+                  struct head **ret_head, struct obs_reason *reterr_reason)
+{
+    struct head *head;
+    int r = check_room(store, rows->size, reterr_reason);
+
+    if (r != 0)
+        return r;
     pthread_mutex_lock(&tenant->mutex);
-    head_add(tenant->active, rows);
+    head = tenant->active;
+    r = wal_write(head->wal, rows->frame, rows->size);
+    if (r < 0) {
+        pthread_mutex_unlock(&tenant->mutex);
+        return refuse(store, r, reterr_reason);
+    }
+    rows->log_end = head->wal->written;
+    head_add(head, rows);
     atomic_fetch_add(&store->head_bytes, rows->size);
+    *ret_head = head_ref(head);
+    store_sync(tenant, head, rows->log_end);
+    r = atomic_load(&rows->is_dead) ? -EIO : 0;
     pthread_mutex_unlock(&tenant->mutex);
-    return 0;
+    return r < 0 ? refuse(store, r, reterr_reason) : 0;
+}
+
+static void show_lines(struct store *store, const struct tenant *tenant,
+                       const struct row_batch *rows)
+{
+    OBS_CLEANUP(row_scratch_done) struct row_scratch scratch = {0};
+    struct line_view line;
+    struct row row;
+    size_t offset = 0;
+
+    while (row_next(rows, &offset, &row) && row_read_line(rows, &row, &scratch, &line) == 0)
+        store->on_lines(tenant->name, &line, 1, store->on_lines_userdata);
 }
 
 int store_batch_commit(struct store_batch *batch, struct obs_reason *reterr_reason)
 {
+    OBS_CLEANUP(head_unrefp) struct head *head = NULL; /* keeps the rows while they are shown */
     struct row_batch *rows;
     int r;
 
@@ -95,7 +186,12 @@ int store_batch_commit(struct store_batch *batch, struct obs_reason *reterr_reas
     }
     if (r < 0)
         return r;
-    return commit(batch->store, batch->tenant, rows);
+    r = commit(batch->store, batch->tenant, rows, &head, reterr_reason);
+    if (!head)
+        row_batch_free(rows);
+    if (r == 0 && rows->what == ROW_LINES && batch->store->on_lines)
+        show_lines(batch->store, batch->tenant, rows);
+    return r;
 }
 
 int store_append_spans(struct store *store, const char *tenant, const struct span_view *spans,
@@ -117,9 +213,5 @@ int store_append_lines(struct store *store, const char *tenant, const struct lin
 
     for (size_t i = 0; r == 0 && i < count; i++)
         store_batch_line(batch, &lines[i]);
-    if (r == 0)
-        r = store_batch_commit(batch, reterr_reason);
-    if (r == 0 && store->on_lines)
-        store->on_lines(tenant, lines, count, store->on_lines_userdata);
-    return r;
+    return r == 0 ? store_batch_commit(batch, reterr_reason) : r;
 }

@@ -7,13 +7,13 @@
  *                                              └───────┬────────┘
  *                                             snapshot: what a query reads
  */
-#include "telemetry/head.h"
+#include "telemetry/segment.h"
 #include "telemetry/store.h"
 #include "telemetry/store_set.h"
+#include "telemetry/wal.h"
 #include <pthread.h>
 
-struct segment;
-
+enum { PATH_SIZE = 4096 };
 #define STORE_TENANT_COUNT_MAX 1000
 
 struct tenant {
@@ -35,6 +35,14 @@ struct store {
     struct tenant *tenants;
     size_t tenant_count;
     atomic_size_t head_bytes; /* active and being sealed */
+    atomic_uint_fast64_t damaged_segments, damaged_blocks, dropped_segments;
+    atomic_int seal_error; /* of the latest try; 0: none */
+
+    pthread_t sealer; /* store_seal.c */
+    bool is_sealing, is_closing, is_kicked;
+    pthread_mutex_t seal_mutex;
+    pthread_cond_t seal_wanted;
+
     void (*on_lines)(const char *tenant, const struct line_view *lines, size_t count,
                      void *userdata);
     void *on_lines_userdata;
@@ -45,6 +53,21 @@ struct tenant *tenant_find(struct store *store, const char *name); /* NULL: noth
 int tenant_get(struct store *store, const char *name, struct tenant **ret_tenant,
                struct obs_reason *reterr_reason);
 
+void tenant_path(const struct tenant *tenant, uint64_t generation, const char *suffix,
+                 char ret_path[PATH_SIZE]);
+
+/* Make what was written to @head's log up to @until durable, together with all who wait for that.
+ * Under the tenant's lock, which is given up meanwhile. What could not be synced is dead then. */
+void store_sync(struct tenant *tenant, struct head *head, off_t until);
+int store_new_head(struct tenant *tenant, uint64_t generation, struct head **ret_head);
+int tenant_add_segment(struct tenant *tenant, struct segment *segment); /* taken */
+int tenant_recover(struct store *store, struct tenant *tenant);
+int store_recover(struct store *store, struct obs_reason *reterr_reason);
+void store_set_aside(struct store *store, const struct tenant *tenant, const char *path, int error);
+int store_seal_start(struct store *store);
+void store_seal_stop(struct store *store);
+void store_kick(struct store *store); /* there may be something to seal */
+
 /* What a query reads: everything that was there when it was taken. */
 struct snapshot {
     struct head **heads;
@@ -52,8 +75,14 @@ struct snapshot {
     struct row_batch **batches; /* of all heads, oldest first; dead ones left out */
     size_t batch_count;
     struct segment **segments;
+    int *fds; /* of segments, opened when needed; -1: not yet */
     size_t segment_count;
+    struct store *store;
 };
+/* Return: the file, or -errno. */
+int snapshot_file(struct snapshot *snapshot, size_t segment);
+/* A block of it could not be read: counted, said once. */
+void snapshot_damaged(struct snapshot *snapshot, size_t segment, int error);
 int snapshot_take(struct store *store, const char *tenant, struct snapshot *ret_snapshot);
 void snapshot_done(struct snapshot *snapshot);
 

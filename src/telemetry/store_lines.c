@@ -10,15 +10,23 @@
 #include <errno.h>
 
 struct line_source {
-    uint64_t first_key; /* least key inside; inverted time when going backwards */
-    const struct row_batch *batch;
-    struct row *rows; /* opened: what fits, in key order */
+    uint64_t first_key;            /* least key inside; inverted time when going backwards */
+    const struct row_batch *batch; /* NULL: a block */
+    size_t segment, block;
+    struct row *rows;     /* opened: what fits, in key order; of a batch */
+    uint32_t *block_rows; /* of a block */
     size_t count, next;
     struct row_scratch scratch;
+    struct block_reader *reader;
 };
+
+enum { READERS_KEPT = 4 };
 
 struct line_merge {
     const struct line_query *query;
+    struct snapshot *snapshot;
+    struct block_reader *readers[READERS_KEPT]; /* not in use now */
+    size_t reader_count;
     struct line_source *sources; /* by first_key */
     size_t source_count, opened;
     struct line_source **heap; /* least key first */
@@ -74,16 +82,142 @@ static int open_batch(const struct line_query *query, struct line_source *source
     return 0;
 }
 
+/* ---- blocks ---- */
+
+static bool mark_streams(const struct line_query *query, struct block_reader *block)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < block->stream_count; i++) {
+        struct block_stream *stream = &block->streams[i];
+
+        stream->fits = labels_fit(stream->labels, stream->label_count, query);
+        any |= stream->fits;
+    }
+    return any;
+}
+
+static bool block_row_is_wanted(const struct line_query *query, const struct block_reader *block,
+                                size_t i)
+{
+    return block->times[i] >= query->from_ns && block->times[i] < query->until_ns &&
+           block->streams[block->stream_refs[i]].fits;
+}
+
+/* Search the text as a whole: most blocks have no or few hits. A hit that begins in one line and
+ * ends in the next is none. */
+static size_t pick_containing(const struct line_query *query, const struct block_reader *block,
+                              uint32_t *rows)
+{
+    const char *text = (const char *)block->sections[LINES_TEXT].data;
+    size_t end = block->line_at[block->info.count], at = 0, row = 0, count = 0;
+    const char *hit;
+
+    while (at < end && (hit = memmem(text + at, end - at, query->contains.text,
+                                     query->contains.size)) != NULL) {
+        size_t place = (size_t)(hit - text);
+
+        while (block->line_at[row + 1] <= place)
+            row++;
+        if (place + query->contains.size > block->line_at[row + 1]) {
+            at = place + 1;
+            continue;
+        }
+        if (block_row_is_wanted(query, block, row))
+            rows[count++] = (uint32_t)row;
+        at = block->line_at[row + 1];
+    }
+    return count;
+}
+
+static size_t pick_rows(const struct line_query *query, const struct block_reader *block,
+                        uint32_t *rows)
+{
+    size_t count = 0;
+
+    if (query->contains.size > 0)
+        return pick_containing(query, block, rows);
+    for (size_t i = 0; i < block->info.count; i++)
+        if (block_row_is_wanted(query, block, i))
+            rows[count++] = (uint32_t)i;
+    return count;
+}
+
+static int open_block(const struct line_query *query, struct line_source *source)
+{
+    struct block_reader *block = source->reader;
+    int r = block_parse_streams(block);
+
+    if (r < 0 || !mark_streams(query, block))
+        return r;
+    r = block_parse_lines(block);
+    if (r == 0 && query->contains.size > 0)
+        r = block_load(block, LINES_TEXT);
+    if (r < 0)
+        return r;
+    source->block_rows = malloc(block->info.count * sizeof(*source->block_rows));
+    if (!source->block_rows)
+        return -ENOMEM;
+    source->count = pick_rows(query, block, source->block_rows);
+    for (size_t i = 0; !query->is_forward && i < source->count / 2; i++) {
+        uint32_t other = source->block_rows[source->count - 1 - i];
+
+        source->block_rows[source->count - 1 - i] = source->block_rows[i];
+        source->block_rows[i] = other;
+    }
+    return 0;
+}
+
+static int open_segment_block(struct line_merge *m, struct line_source *source)
+{
+    int fd = snapshot_file(m->snapshot, source->segment), r = fd;
+
+    source->reader = m->reader_count > 0 ? m->readers[--m->reader_count]
+                                         : calloc(1, sizeof(struct block_reader));
+    if (!source->reader)
+        return -ENOMEM;
+    if (fd >= 0) {
+        block_reader_open(source->reader, fd,
+                          &m->snapshot->segments[source->segment]->blocks[source->block]);
+        r = open_block(m->query, source);
+    }
+    if (r >= 0 || r == -ENOMEM || r == -EMFILE)
+        return r < 0 ? r : 0;
+    snapshot_damaged(m->snapshot, source->segment, r);
+    source->count = 0;
+    return 0;
+}
+
+/* ---- sources ---- */
+
 static uint64_t next_key(const struct line_query *query, const struct line_source *source)
 {
+    if (source->reader)
+        return key_of(query, source->reader->times[source->block_rows[source->next]]);
     return key_of(query, source->rows[source->next].time_ns);
 }
 
-static void close_source(struct line_source *source)
+static int read_line(struct line_source *source, struct line_view *ret_line)
+{
+    if (source->reader)
+        return block_line(source->reader, source->block_rows[source->next], ret_line);
+    return row_read_line(source->batch, &source->rows[source->next], &source->scratch, ret_line);
+}
+
+static void close_source(struct line_merge *m, struct line_source *source)
 {
     free(source->rows);
+    free(source->block_rows);
     source->rows = NULL;
+    source->block_rows = NULL;
     row_scratch_done(&source->scratch);
+    if (source->reader && m->reader_count < READERS_KEPT) {
+        m->readers[m->reader_count++] = source->reader;
+    } else if (source->reader) {
+        block_reader_done(source->reader);
+        free(source->reader);
+    }
+    source->reader = NULL;
 }
 
 /* ---- heap ---- */
@@ -134,7 +268,7 @@ static void advance(struct line_merge *m)
     struct line_source *source = m->heap[0];
 
     if (++source->next == source->count) {
-        close_source(source);
+        close_source(m, source);
         m->heap[0] = m->heap[--m->heap_count];
     }
     if (m->heap_count > 0)
@@ -152,13 +286,13 @@ static int open_due(struct line_merge *m)
         if (m->heap_count > 0 && next_key(m->query, m->heap[0]) < source->first_key)
             return 0;
         m->opened++;
-        r = open_batch(m->query, source);
+        r = source->batch ? open_batch(m->query, source) : open_segment_block(m, source);
         if (r < 0)
             return r;
         if (source->count > 0)
             push(m, source);
         else
-            close_source(source);
+            close_source(m, source);
     }
     return 0;
 }
@@ -173,7 +307,13 @@ static int run(struct line_merge *m, store_line_fn *fn, void *userdata)
         if (r < 0 || m->heap_count == 0)
             return r;
         source = m->heap[0];
-        r = row_read_line(source->batch, &source->rows[source->next], &source->scratch, &line);
+        r = read_line(source, &line);
+        if (r < 0 && source->reader && r != -ENOMEM) { /* the rest of this block is lost */
+            snapshot_damaged(m->snapshot, source->segment, r);
+            source->next = source->count - 1;
+            advance(m);
+            continue;
+        }
         if (r < 0)
             return r;
         if (fn(&line, userdata) == STORE_STOP)
@@ -189,40 +329,65 @@ static int compare_sources(const void *a, const void *b)
     return x->first_key < y->first_key ? -1 : x->first_key > y->first_key;
 }
 
-static int make_sources(struct line_merge *m, const struct snapshot *snapshot)
+static void add_source(struct line_merge *m, uint64_t min_ns, uint64_t max_ns,
+                       struct line_source source)
 {
-    const struct line_query *query = m->query;
+    if (!range_meets(min_ns, max_ns, m->query->from_ns, m->query->until_ns))
+        return;
+    source.first_key = m->query->is_forward ? min_ns : ~max_ns;
+    m->sources[m->source_count++] = source;
+}
 
-    m->sources = calloc(snapshot->batch_count + 1, sizeof(*m->sources));
-    m->heap = calloc(snapshot->batch_count + 1, sizeof(struct line_source *));
+static int make_sources(struct line_merge *m)
+{
+    const struct snapshot *s = m->snapshot;
+    size_t room = s->batch_count + 1;
+
+    for (size_t i = 0; i < s->segment_count; i++)
+        room += s->segments[i]->block_count;
+    m->sources = calloc(room, sizeof(*m->sources));
+    m->heap = calloc(room, sizeof(struct line_source *));
     if (!m->sources || !m->heap)
         return -ENOMEM;
-    for (size_t i = 0; i < snapshot->batch_count; i++) {
-        const struct row_batch *batch = snapshot->batches[i];
+    for (size_t i = 0; i < s->batch_count; i++)
+        if (s->batches[i]->what == ROW_LINES)
+            add_source(m, s->batches[i]->min_ns, s->batches[i]->max_ns,
+                       (struct line_source){.batch = s->batches[i]});
+    for (size_t i = 0; i < s->segment_count; i++)
+        for (size_t k = 0; k < s->segments[i]->block_count; k++) {
+            const struct block_info *info = &s->segments[i]->blocks[k];
 
-        if (batch->what == ROW_LINES &&
-            range_meets(batch->min_ns, batch->max_ns, query->from_ns, query->until_ns))
-            m->sources[m->source_count++] = (struct line_source){
-                .first_key = query->is_forward ? batch->min_ns : ~batch->max_ns, .batch = batch};
-    }
+            if (info->what == ROW_LINES)
+                add_source(m, info->min_ns, info->max_ns,
+                           (struct line_source){.segment = i, .block = k});
+        }
     qsort(m->sources, m->source_count, sizeof(*m->sources), compare_sources);
     return 0;
+}
+
+static void merge_done(struct line_merge *m)
+{
+    for (size_t i = 0; i < m->opened; i++)
+        close_source(m, &m->sources[i]);
+    for (size_t i = 0; i < m->reader_count; i++) {
+        block_reader_done(m->readers[i]);
+        free(m->readers[i]);
+    }
+    free(m->sources);
+    free(m->heap);
 }
 
 int store_scan_lines(struct store *store, const char *tenant, const struct line_query *query,
                      store_line_fn *fn, void *userdata)
 {
     OBS_CLEANUP(snapshot_done) struct snapshot snapshot = {0};
-    struct line_merge merge = {.query = query};
+    struct line_merge merge = {.query = query, .snapshot = &snapshot};
     int r = snapshot_take(store, tenant, &snapshot);
 
     if (r == 0)
-        r = make_sources(&merge, &snapshot);
+        r = make_sources(&merge);
     if (r == 0)
         r = run(&merge, fn, userdata);
-    for (size_t i = 0; i < merge.opened; i++)
-        close_source(&merge.sources[i]);
-    free(merge.sources);
-    free(merge.heap);
+    merge_done(&merge);
     return r;
 }

@@ -51,10 +51,52 @@ static int walk_batch(struct stream_walk *walk, const struct row_batch *batch,
     return r;
 }
 
+static int walk_block(struct stream_walk *walk, struct block_reader *block)
+{
+    int r = block_parse_streams(block);
+
+    for (size_t i = 0; r == STORE_GO_ON && i < block->stream_count; i++) {
+        struct line_view line = {.line = {"", 0},
+                                 .labels = block->streams[i].labels,
+                                 .label_count = block->streams[i].label_count,
+                                 .stream = block->streams[i].hash};
+
+        r = visit_once(walk, &line);
+    }
+    return r;
+}
+
+/* A block answers for all its streams, also those whose lines are just outside of the range. */
+static int walk_segment(struct stream_walk *walk, struct snapshot *snapshot, size_t segment,
+                        struct block_reader *block)
+{
+    const struct segment *s = snapshot->segments[segment];
+    int r = STORE_GO_ON;
+
+    for (size_t i = 0; r == STORE_GO_ON && i < s->block_count; i++) {
+        int fd;
+
+        if (s->blocks[i].what != ROW_LINES ||
+            !range_meets(s->blocks[i].min_ns, s->blocks[i].max_ns, walk->from_ns, walk->until_ns))
+            continue;
+        r = fd = snapshot_file(snapshot, segment);
+        if (fd >= 0) {
+            block_reader_open(block, fd, &s->blocks[i]);
+            r = walk_block(walk, block);
+        }
+        if (r < 0 && r != -ENOMEM && r != -EMFILE) {
+            snapshot_damaged(snapshot, segment, r);
+            r = STORE_GO_ON;
+        }
+    }
+    return r;
+}
+
 static int walk_streams(struct store *store, const char *tenant, struct stream_walk *walk)
 {
     OBS_CLEANUP(snapshot_done) struct snapshot snapshot = {0};
     OBS_CLEANUP(row_scratch_done) struct row_scratch scratch = {0};
+    struct block_reader block = {0};
     int r = snapshot_take(store, tenant, &snapshot);
 
     walk->seen.is_copying = walk->streams.is_copying = true;
@@ -67,6 +109,9 @@ static int walk_streams(struct store *store, const char *tenant, struct stream_w
             r = walk_batch(walk, batch, &scratch);
         }
     }
+    for (size_t i = 0; r == STORE_GO_ON && i < snapshot.segment_count; i++)
+        r = walk_segment(walk, &snapshot, i, &block);
+    block_reader_done(&block);
     store_set_done(&walk->seen);
     store_set_done(&walk->streams);
     return r < 0 ? r : 0;

@@ -45,13 +45,144 @@ static int read_batch(struct span_read *read, const struct row_batch *batch)
     return STORE_GO_ON;
 }
 
+/* ---- blocks ---- */
+
+static bool is_possible(struct span_read *read, struct block_reader *block)
+{
+    const struct span_hints *hints = read->hints;
+    struct value text = {.type = VALUE_TEXT};
+
+    if (!hints)
+        return block_filter_has(block, true, block_trace_hash(read->trace_id));
+    text.is.text = hints->service;
+    if (hints->service.size > 0 &&
+        !block_filter_has(block, false, block_value_hash(BLOCK_SERVICE_KEY, &text)))
+        return false;
+    text.is.text = hints->name;
+    if (hints->name.size > 0 &&
+        !block_filter_has(block, false, block_value_hash(BLOCK_NAME_KEY, &text)))
+        return false;
+    return hints->equals.name.size == 0 ||
+           block_filter_has(block, false,
+                            block_value_hash(hints->equals.name, &hints->equals.value));
+}
+
+/* Does the row pass what can be asked without its attributes? */
+static bool block_row_is_wanted(const struct span_read *read, const struct block_reader *block,
+                                size_t i)
+{
+    const struct span_hints *hints = read->hints;
+
+    if (!hints)
+        return memcmp(block->trace_ids + (size_t)block->trace_refs[i] * 16, read->trace_id, 16) ==
+               0;
+    return times_fit(block->times[i], block->ends[i], hints) &&
+           (hints->service.size == 0 ||
+            text_equal(block->origins[block->origin_refs[i]].service, hints->service)) &&
+           (hints->name.size == 0 || text_equal(block->names[block->name_refs[i]], hints->name));
+}
+
+static int read_block(struct span_read *read, struct block_reader *block)
+{
+    struct span_view span;
+    int r;
+
+    if (!is_possible(read, block))
+        return STORE_GO_ON;
+    r = read->hints ? block_parse_core(block) : block_parse_ids(block);
+    for (size_t i = 0; r == 0 && i < block->info.count; i++) {
+        if (!block_row_is_wanted(read, block, i))
+            continue;
+        r = block_span(block, i, &span);
+        if (r == 0 && (!read->hints || span_fits(&span, read->hints)) &&
+            read->fn(&span, read->userdata) == STORE_STOP)
+            return STORE_STOP;
+    }
+    return r;
+}
+
+static bool block_meets(const struct span_read *read, const struct block_info *info)
+{
+    const struct span_hints *hints = read->hints;
+
+    return info->what == ROW_SPANS &&
+           (!hints ||
+            (range_meets(info->min_ns, info->max_ns, hints->from_ns, hints->until_ns) &&
+             info->duration_max_ns >= hints->duration_min_ns &&
+             (hints->duration_max_ns == 0 || info->duration_min_ns <= hints->duration_max_ns)));
+}
+
+/* ---- order ---- */
+
+struct span_source {
+    uint64_t max_ns;
+    const struct row_batch *batch; /* NULL: a block */
+    size_t segment, block;
+};
+
+static int compare_sources(const void *a, const void *b)
+{
+    const struct span_source *x = a, *y = b;
+
+    return x->max_ns > y->max_ns ? -1 : x->max_ns < y->max_ns;
+}
+
+static int make_sources(const struct span_read *read, const struct snapshot *snapshot,
+                        struct span_source **ret_sources, size_t *ret_count)
+{
+    size_t room = snapshot->batch_count + 1, count = 0;
+    struct span_source *sources;
+
+    for (size_t i = 0; i < snapshot->segment_count; i++)
+        room += snapshot->segments[i]->block_count;
+    sources = calloc(room, sizeof(*sources));
+    if (!sources)
+        return -ENOMEM;
+    for (size_t i = 0; i < snapshot->batch_count; i++)
+        sources[count++] = (struct span_source){.max_ns = snapshot->batches[i]->max_ns,
+                                                .batch = snapshot->batches[i]};
+    for (size_t i = 0; i < snapshot->segment_count; i++)
+        for (size_t k = 0; k < snapshot->segments[i]->block_count; k++)
+            if (block_meets(read, &snapshot->segments[i]->blocks[k]))
+                sources[count++] =
+                    (struct span_source){snapshot->segments[i]->blocks[k].max_ns, NULL, i, k};
+    qsort(sources, count, sizeof(*sources), compare_sources);
+    *ret_sources = sources;
+    *ret_count = count;
+    return 0;
+}
+
+static int read_source(struct span_read *read, struct snapshot *snapshot,
+                       struct block_reader *block, const struct span_source *source)
+{
+    int r;
+
+    if (source->batch)
+        return read_batch(read, source->batch);
+    r = snapshot_file(snapshot, source->segment);
+    if (r >= 0) {
+        block_reader_open(block, r, &snapshot->segments[source->segment]->blocks[source->block]);
+        r = read_block(read, block);
+    }
+    if (r >= 0 || r == -ENOMEM || r == -EMFILE)
+        return r;
+    snapshot_damaged(snapshot, source->segment, r);
+    return STORE_GO_ON;
+}
+
 static int read_all(struct store *store, const char *tenant, struct span_read *read)
 {
     OBS_CLEANUP(snapshot_done) struct snapshot snapshot = {0};
+    OBS_CLEANUP(obs_freep) struct span_source *sources = NULL;
+    struct block_reader block = {0};
+    size_t count = 0;
     int r = snapshot_take(store, tenant, &snapshot);
 
-    for (size_t i = snapshot.batch_count; r == STORE_GO_ON && i-- > 0;)
-        r = read_batch(read, snapshot.batches[i]);
+    if (r == 0)
+        r = make_sources(read, &snapshot, &sources, &count);
+    for (size_t i = 0; r == STORE_GO_ON && i < count; i++)
+        r = read_source(read, &snapshot, &block, &sources[i]);
+    block_reader_done(&block);
     row_scratch_done(&read->scratch);
     return r < 0 ? r : 0;
 }

@@ -8,13 +8,25 @@
 
 static struct store *open_store(const char *path)
 {
-    struct store_options options = {.folder = path};
+    struct store_options options = {.folder = path, .retention_ns = UINT64_MAX};
     struct obs_reason why = {0};
     struct store *store = NULL;
 
     if (store_open(&options, &store, &why) != 0)
         fail_msg("%s", why.text);
     return store;
+}
+
+static bool use_segments, use_replay; /* each test runs over memory, segments, and the log again */
+
+static void settle(struct store **store, const char *path)
+{
+    if (use_segments)
+        assert_int_equal(store_seal_now(*store), 0);
+    if (use_replay) {
+        *store = store_free(*store);
+        *store = open_store(path);
+    }
 }
 
 static struct attribute text_attribute(const char *name, const char *value)
@@ -89,6 +101,7 @@ static void finds_the_spans_of_a_trace(void **state)
     uint8_t id[16] = {1, [8] = 2};
 
     append_spans(store, "orders", 0, 50);
+    settle(&store, folder.path);
     assert_int_equal(store_find_trace(store, "solo", id, see_span, &seen), 0);
     assert_int_equal(seen.count, 10);
     assert_int_equal(seen.odd, 5);
@@ -103,6 +116,7 @@ static void narrows_by_what_the_hints_say(void **state)
     struct seen seen = {0};
 
     append_spans(store, "orders", 0, 30);
+    settle(&store, folder.path);
     append_spans(store, "catalog", 30, 30);
     store_scan_spans(store, "solo", &hints, see_span, &seen);
     assert_int_equal(seen.count, 30);
@@ -154,8 +168,10 @@ static void gives_lines_in_time_order(void **state)
     struct seen seen = {0};
 
     append_lines(store, "orders", 50, 100);
+    settle(&store, folder.path);
     append_lines(store, "orders", 0, 100);
     append_lines(store, "catalog", 0, 100);
+    settle(&store, folder.path);
     store_scan_lines(store, "solo", &query, see_line, &seen);
     assert_int_equal(seen.count, 200);
     assert_false(seen.is_disordered);
@@ -184,6 +200,7 @@ static void names_each_label_once(void **state)
 
     append_lines(store, "orders", 0, 10);
     append_lines(store, "catalog", 0, 10);
+    settle(&store, folder.path);
     store_label_names(store, "solo", 0, UINT64_MAX, see_text, &seen);
     assert_int_equal(seen.count, 2);
     seen.count = 0;
@@ -216,5 +233,11 @@ int main(void)
         cmocka_unit_test(refuses_names_that_are_no_folder),
     };
 
-    return cmocka_run_group_tests_name("store", tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("store in memory", tests, NULL, NULL);
+
+    use_replay = true;
+    failed += cmocka_run_group_tests_name("store after a restart", tests, NULL, NULL);
+    use_segments = true;
+    failed += cmocka_run_group_tests_name("store in segments, after a restart", tests, NULL, NULL);
+    return failed;
 }

@@ -270,7 +270,8 @@ static int prepare(struct run *run, struct obs_reason *why)
     run->session.url = run->url;
     run->session.script = run->script;
     run->session.target = run->target;
-    run->session.pattern = OBS_TAKE(run->pattern);
+    if (r == 0)
+        run->session.pattern = OBS_TAKE(run->pattern);
     return r;
 }
 

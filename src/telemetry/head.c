@@ -12,6 +12,7 @@ int head_new(uint64_t generation, struct head **ret_head)
         return -ENOMEM;
     atomic_init(&head->references, 1);
     head->generation = generation;
+    head->streams.is_copying = true;
     *ret_head = head;
     return 0;
 }
@@ -30,6 +31,7 @@ struct head *head_unref(struct head *head)
         next = batch->next;
         row_batch_free(batch);
     }
+    store_set_done(&head->streams);
     wal_free(head->wal);
     free(head);
     return NULL;
@@ -47,4 +49,21 @@ void head_add(struct head *head, struct row_batch *batch)
     *(batch->what == ROW_SPANS ? &head->span_count : &head->line_count) += batch->count;
     if (head->first_append_mono_ns == 0)
         head->first_append_mono_ns = obs_mono_ns();
+}
+
+int head_note_streams(struct head *head, const struct row_batch *batch, size_t limit)
+{
+    size_t offset = 0;
+    uint64_t hash;
+
+    while (row_next_stream(batch, &offset, &hash)) {
+        struct text_view key = {(const char *)&hash, sizeof(hash)};
+        bool is_new;
+
+        if (store_set_put(&head->streams, key, &is_new) == STORE_SET_NONE)
+            return -ENOMEM;
+        if (is_new && head->streams.count > limit)
+            return -E2BIG;
+    }
+    return 0;
 }

@@ -177,27 +177,29 @@ void row_writer_span(struct row_writer *w, const struct span_view *span)
     note_times(w, span->start_ns, span->end_ns > span->start_ns ? span->end_ns : span->start_ns);
 }
 
-static void put_stream(struct row_writer *w, const struct line_view *line)
+static uint32_t put_stream(struct row_writer *w, const struct line_view *line, uint64_t hash)
 {
     size_t at = begin_record(&w->out, RECORD_STREAM);
 
-    w->shared = (uint32_t)at;
-    w->shared_key = line->labels;
-    w->shared_count = line->label_count;
-    bytes_put_u64(&w->out, row_stream_hash(line->labels, line->label_count));
+    bytes_put_u64(&w->out, hash);
     put_labels(&w->out, line->labels, line->label_count);
     end_record(&w->out, at);
+    return (uint32_t)at;
 }
 
 void row_writer_line(struct row_writer *w, const struct line_view *line)
 {
+    uint64_t hash = row_stream_hash(line->labels, line->label_count);
+    size_t slot = hash % OBS_COUNT(w->streams);
     struct bytes_out *out = &w->out;
     size_t at;
 
-    if (w->shared == 0 || w->shared_key != line->labels || w->shared_count != line->label_count)
-        put_stream(w, line);
+    if (w->streams[slot].offset == 0 || w->streams[slot].hash != hash) {
+        w->streams[slot].offset = put_stream(w, line, hash);
+        w->streams[slot].hash = hash;
+    }
     at = begin_record(out, RECORD_LINE);
-    bytes_put_u32(out, w->shared);
+    bytes_put_u32(out, w->streams[slot].offset);
     bytes_put_u64(out, line->time_ns);
     bytes_put_text(out, line->line);
     put_labels(out, line->metadata, line->metadata_count);
@@ -260,6 +262,26 @@ int row_batch_open(uint8_t *frame, size_t size, struct row_batch **ret_batch)
     batch->size = size;
     *ret_batch = batch;
     return 0;
+}
+
+bool row_next_stream(const struct row_batch *batch, size_t *offset, uint64_t *ret_hash)
+{
+    if (*offset == 0)
+        *offset = ROW_FRAME_SIZE + ROW_HEAD_SIZE;
+    while (batch->size - *offset >= RECORD_HEAD + 8) {
+        const uint8_t *at = batch->frame + *offset;
+        uint32_t size;
+
+        memcpy(&size, at, 4);
+        if (size < RECORD_HEAD || size > batch->size - *offset)
+            return false;
+        *offset += size;
+        if (at[4] == RECORD_STREAM && size >= RECORD_HEAD + 8) {
+            memcpy(ret_hash, at + RECORD_HEAD, 8);
+            return true;
+        }
+    }
+    return false;
 }
 
 bool row_next(const struct row_batch *batch, size_t *offset, struct row *ret_row)

@@ -40,7 +40,11 @@ struct row_writer {
     enum row_what what;
     uint32_t count;
     uint64_t min_ns, max_ns;
-    uint32_t shared;        /* offset of the latest origin or stream record; 0: none */
+    uint32_t shared; /* offset of the latest origin record; 0: none */
+    struct {
+        uint64_t hash;
+        uint32_t offset; /* of its stream record; 0: none */
+    } streams[64]; /* of lines, at their hash's place */
     const void *shared_key; /* what it was made of */
     size_t shared_count;
     const char *shared_scope, *shared_service;
@@ -110,5 +114,9 @@ int row_read_extra(struct text_view extra, struct row_scratch *scratch, size_t a
                    struct span_view *span);
 /* Room for @count more attributes behind @used in scratch->attributes. May move the array. */
 int row_scratch_attributes(struct row_scratch *scratch, size_t needed);
+
+/* The next stream record's hash from *offset on (start with 0). A stream may come more than once.
+ */
+bool row_next_stream(const struct row_batch *batch, size_t *offset, uint64_t *ret_hash);
 
 uint64_t row_stream_hash(const struct label *labels, size_t count);

@@ -48,6 +48,7 @@ struct store *store_free(struct store *store)
         tenant_free(store->tenants);
     }
     pthread_rwlock_destroy(&store->lock);
+    pthread_mutex_destroy(&store->work_mutex);
     pthread_mutex_destroy(&store->seal_mutex);
     pthread_cond_destroy(&store->seal_wanted);
     free(store->folder);
@@ -64,6 +65,7 @@ int store_open(const struct store_options *options, struct store **ret_store,
     if (!store)
         return -ENOMEM;
     pthread_rwlock_init(&store->lock, NULL);
+    pthread_mutex_init(&store->work_mutex, NULL);
     pthread_mutex_init(&store->seal_mutex, NULL);
     pthread_cond_init(&store->seal_wanted, NULL);
     store->options = *options;

@@ -28,7 +28,9 @@ enum store_outcome {
     STORE_REFUSED = 3, /* a tenant name or a value that cannot be kept: reason */
 };
 
-#define STORE_TENANT_MAX 64 /* [A-Za-z0-9_-]; also a folder's name */
+#define STORE_TENANT_MAX 64     /* [A-Za-z0-9_-]; also a folder's name */
+#define STORE_STREAMS_MAX 10000 /* of a tenant's lines between two segments; over: STORE_REFUSED   \
+                                 */
 bool store_tenant_is_good(const char *name);
 
 int store_open(const struct store_options *options, struct store **ret_store,
@@ -123,7 +125,7 @@ struct store_stats {
     uint64_t damaged_blocks;   /* times that a block could not be read */
     uint64_t dropped_segments; /* by retention, since start */
 };
-/* Seal what is in memory into segments now. For tests and benchmarks: nothing else may run. */
+/* Seal what is in memory into segments now. For tests and benchmarks. */
 int store_seal_now(struct store *store);
 void store_stats(struct store *store, struct store_stats *ret_stats);
 int store_tenants(struct store *store, store_text_fn *fn, void *userdata);

@@ -144,6 +144,15 @@ static int commit(struct store *store, struct tenant *tenant, struct row_batch *
         return r;
     pthread_mutex_lock(&tenant->mutex);
     head = tenant->active;
+    r = rows->what == ROW_LINES ? head_note_streams(head, rows, STORE_STREAMS_MAX) : 0;
+    if (r < 0) {
+        pthread_mutex_unlock(&tenant->mutex);
+        if (r == -E2BIG)
+            obs_reason_set(reterr_reason,
+                           "more than %d log streams at a time: a label has too many values",
+                           STORE_STREAMS_MAX);
+        return r == -E2BIG ? STORE_REFUSED : r;
+    }
     r = wal_write(head->wal, rows->frame, rows->size);
     if (r < 0) {
         pthread_mutex_unlock(&tenant->mutex);

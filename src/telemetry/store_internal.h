@@ -40,6 +40,7 @@ struct store {
 
     pthread_t sealer; /* store_seal.c */
     bool is_sealing, is_closing, is_kicked;
+    pthread_mutex_t work_mutex; /* one seals at a time */
     pthread_mutex_t seal_mutex;
     pthread_cond_t seal_wanted;
 

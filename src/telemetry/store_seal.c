@@ -254,8 +254,10 @@ static void *run(void *userdata)
         bool has_more;
 
         pthread_mutex_unlock(&store->seal_mutex);
+        pthread_mutex_lock(&store->work_mutex);
         has_more = step(store);
         retain(store);
+        pthread_mutex_unlock(&store->work_mutex);
         pthread_mutex_lock(&store->seal_mutex);
         if (has_more || store->is_closing || store->is_kicked) {
             store->is_kicked = false;
@@ -302,11 +304,13 @@ int store_seal_now(struct store *store)
 {
     int r = 0;
 
+    pthread_mutex_lock(&store->work_mutex);
     for (struct tenant *t = store->tenants; r == 0 && t; t = t->next) {
         if (t->active->batch_count > 0)
             r = rotate(t);
         while (r == 0 && t->sealing)
             r = seal(store, t);
     }
+    pthread_mutex_unlock(&store->work_mutex);
     return r;
 }

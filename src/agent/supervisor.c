@@ -108,15 +108,20 @@ void supervisor_start(struct supervisor *supervisor)
 
 /* ---- stopping ---- */
 
+/* Also by way of others: a task that is long done still says who needs what. No cycles: unit.h. */
+static bool needs(const struct unit *unit, const struct unit *other)
+{
+    for (size_t i = 0; i < unit->after_count; i++)
+        if (unit->after[i] == other || needs(unit->after[i], other))
+            return true;
+    return false;
+}
+
 static bool is_needed(const struct supervisor *supervisor, const struct supervised *s)
 {
-    for (size_t i = 0; i < supervisor->count; i++) {
-        const struct supervised *other = &supervisor->units[i];
-
-        for (size_t k = 0; k < other->unit->after_count && other->pid > 0; k++)
-            if (other->unit->after[k] == s->unit)
-                return true;
-    }
+    for (size_t i = 0; i < supervisor->count; i++)
+        if (supervisor->units[i].pid > 0 && needs(supervisor->units[i].unit, s->unit))
+            return true;
     return false;
 }
 

@@ -41,6 +41,32 @@ static void starts_in_order_and_stops_in_reverse(void **state)
     free(text);
 }
 
+/* A server, a task that prepares it, and who uses it: the task is over, the need is not. */
+static void a_unit_outlives_those_who_need_it_by_way_of_a_task(void **state)
+{
+    RIG rig;
+    char *text;
+
+    rig_make(&rig, program);
+    rig_units(
+        &rig,
+        "units:\n"
+        "  server: {exec: [sh, -c, \"trap 'echo -server >> ${folder}/order; exit' TERM; : > "
+        "${folder}/s.up; while :; do sleep 0.01; done\"], ready: {exec: [test, -e, "
+        "\"${folder}/s.up\"]}}\n"
+        "  prepare: {kind: task, exec: [\"true\"], after: [server]}\n"
+        "  user: {exec: [sh, -c, \"trap 'sleep 0.2; echo -user >> ${folder}/order; exit' TERM; "
+        ": > ${folder}/u.up; while :; do sleep 0.01; done\"], after: [prepare], ready: {exec: "
+        "[test, -e, \"${folder}/u.up\"]}}\n");
+    rig_start(&rig);
+    rig_wait_state(&rig, "user", "running");
+    rig_wait_file(&rig, "u.up", "");
+    rig_stop(&rig);
+    text = rig_read(&rig, "order");
+    assert_string_equal(text, "-user\n-server\n");
+    free(text);
+}
+
 static void starts_a_crashed_unit_again_after_growing_pauses(void **state)
 {
     RIG rig;
@@ -449,6 +475,7 @@ int main(int argc, char *argv[])
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(starts_in_order_and_stops_in_reverse),
+        cmocka_unit_test(a_unit_outlives_those_who_need_it_by_way_of_a_task),
         cmocka_unit_test(starts_a_crashed_unit_again_after_growing_pauses),
         cmocka_unit_test(gives_up_a_crash_loop_and_restart_brings_it_back),
         cmocka_unit_test(a_killed_unit_comes_back_without_its_old_descendants),

@@ -36,9 +36,9 @@ test: ## install what is missing, build, run all tests
 	@scripts/install runtime build test
 	@BUILD=$(BUILD) scripts/test
 
-bench: build ## measure: figures as a table
-	@scripts/install test
-	@for one in bench/*.sh; do case $$one in */lib.sh) ;; *) BUILD=$(BUILD) bash $$one || exit 1 ;; esac; done
+bench: build ## measure: figures as tables, each beside a peer where there is one
+	@scripts/install bench
+	@BUILD=$(BUILD) scripts/bench
 
 lint: ## formatting, layers, static analysis
 	@scripts/install build test

@@ -1,5 +1,6 @@
 #include "agent/admin.h"
 
+#include "agent/ship.h"
 #include "agent/stub_status.h"
 #include "agent/version.h"
 #include "otel/names.h"
@@ -11,6 +12,7 @@
 
 struct admin {
     struct supervisor *supervisor;
+    struct ship *ship;
     struct obs_metrics *metrics;
     struct obs_http_server *server;
 };
@@ -43,12 +45,28 @@ static void collect_unit(struct admin *admin, struct supervised *s)
                       supervised_state(s) == state);
 }
 
+static void collect_ship(struct admin *admin)
+{
+    struct ship_counts counts;
+
+    ship_count(admin->ship, &counts);
+    obs_counter_set(series(admin, OBS_LOG_LINES_SHIPPED, NULL, NULL), (double)counts.shipped);
+    obs_counter_set(series(admin, OBS_LOG_LINES_UNSHIPPED, "overflow", NULL),
+                    (double)counts.overflowed);
+    obs_counter_set(series(admin, OBS_LOG_LINES_UNSHIPPED, "refused", NULL),
+                    (double)counts.refused);
+    obs_counter_set(series(admin, OBS_LOG_SHIP_FAILURES, NULL, NULL), (double)counts.failures);
+    obs_gauge_set(series(admin, OBS_LOG_LINES_WAITING, NULL, NULL), (double)counts.waiting);
+}
+
 static void collect(struct obs_metrics *metrics, void *userdata)
 {
     struct admin *admin = userdata;
 
     for (size_t i = 0; i < supervisor_count(admin->supervisor); i++)
         collect_unit(admin, supervisor_at(admin->supervisor, i));
+    if (admin->ship)
+        collect_ship(admin);
 }
 
 /* ---- routes ---- */
@@ -126,8 +144,8 @@ static int make_metrics(struct admin *admin)
     return r == 0 ? obs_metrics_on_collect(admin->metrics, collect, admin) : r;
 }
 
-int admin_new(struct event_base *base, struct supervisor *supervisor, struct obs_worker_pool *pool,
-              struct admin **ret_admin)
+int admin_new(struct event_base *base, struct supervisor *supervisor, struct ship *ship,
+              struct obs_worker_pool *pool, struct admin **ret_admin)
 {
     OBS_CLEANUP(admin_freep) struct admin *admin = calloc(1, sizeof(*admin));
     struct obs_http_server_options options = {.routes = ROUTES,
@@ -140,6 +158,7 @@ int admin_new(struct event_base *base, struct supervisor *supervisor, struct obs
     if (!admin)
         return -ENOMEM;
     admin->supervisor = supervisor;
+    admin->ship = ship;
     options.limits.connections = 64;
     r = make_metrics(admin);
     if (r == 0)

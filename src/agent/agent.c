@@ -5,6 +5,7 @@
 #include "agent/ledger.h"
 #include "agent/reaper.h"
 #include "agent/served.h"
+#include "agent/ship.h"
 #include "agent/supervisor.h"
 #include "agent/version.h"
 #include "base/file.h"
@@ -32,6 +33,7 @@ struct agent {
     struct obs_worker_pool *control_pool, *admin_pool;
     struct token_checker *tokens;
     struct served *served;
+    struct ship *ship;
     struct supervisor *supervisor;
     struct control *control;
     struct admin *admin;
@@ -124,6 +126,18 @@ static int make_served(struct agent *agent, struct obs_reason *reterr_reason)
     return served_new(&options, &agent->served, reterr_reason);
 }
 
+static int make_ship(struct agent *agent, struct obs_reason *reterr_reason)
+{
+    struct obs_endpoint endpoint;
+    struct ship_options options = {.tenant = agent->config->tenant, .endpoint = &endpoint};
+    int r;
+
+    if (!agent->config->logs_endpoint[0])
+        return 0;
+    r = obs_endpoint_parse(agent->config->logs_endpoint, &endpoint, reterr_reason);
+    return r == 0 ? ship_new(&options, &agent->ship) : r;
+}
+
 static int make_supervisor(struct agent *agent, struct obs_reason *reterr_reason)
 {
     struct supervisor_options options = {.table = agent->config->table,
@@ -132,6 +146,7 @@ static int make_supervisor(struct agent *agent, struct obs_reason *reterr_reason
                                          .log_path = agent->log_path,
                                          .endpoint = agent->config->endpoint,
                                          .resource = agent->config->resource,
+                                         .ship = agent->ship,
                                          .settings = served_fill,
                                          .userdata = agent->served};
     int r = supervisor_new(agent->base, agent->reaper, &options, &agent->supervisor);
@@ -178,7 +193,8 @@ static int make_admin(struct agent *agent, struct obs_reason *reterr_reason)
     int r = obs_worker_pool_new("admin", ADMIN_WORKERS, ADMIN_QUEUE, &agent->admin_pool);
 
     if (r == 0)
-        r = admin_new(agent->base, agent->supervisor, agent->admin_pool, &agent->admin);
+        r = admin_new(agent->base, agent->supervisor, agent->ship, agent->admin_pool,
+                      &agent->admin);
     if (r == 0)
         r = listen_on(agent->config->admin, &fd, reterr_reason);
     return r == 0 ? admin_listen(agent->admin, fd) : r;
@@ -197,8 +213,8 @@ static int clean_leftovers(struct agent *agent, struct obs_reason *reterr_reason
 static int make(struct agent *agent, struct obs_reason *reterr_reason)
 {
     static int (*const STEPS[])(struct agent *, struct obs_reason *) = {
-        make_base,   make_folders,    make_tokens,  clean_leftovers,
-        make_served, make_supervisor, make_control, make_admin,
+        make_base, make_folders,    make_tokens,  clean_leftovers, make_served,
+        make_ship, make_supervisor, make_control, make_admin,
     };
     int r = 0;
 
@@ -217,6 +233,7 @@ static void take_apart(struct agent *agent)
     control_free(agent->control);
     admin_free(agent->admin);
     supervisor_free(agent->supervisor);
+    ship_free(agent->ship); /* after the last words of all units */
     if (agent->served)
         served_close(agent->served);
     if (agent->mailbox)

@@ -15,6 +15,7 @@ struct agent_config { /* all borrowed */
     struct obs_address listen, admin;
     const char *key_path;
     const char *endpoint, *resource; /* of spans, as struct obs_tracer_options */
+    const char *logs_endpoint;       /* of lines, as obs_endpoint_parse(); "": they stay here */
 };
 
 /* Run until SIGTERM, SIGINT or a shutdown asked for; every unit has stopped then. Return: 0, or not

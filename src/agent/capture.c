@@ -1,5 +1,6 @@
 #include "agent/capture.h"
 
+#include "agent/line_text.h"
 #include "base/buffer.h"
 #include "base/clock.h"
 #include <errno.h>
@@ -112,32 +113,14 @@ static void remember(struct capture *c, const char *line, size_t size)
     c->ring_bytes += strlen(copy);
 }
 
-/* What programs of other people write for levels. */
-static const char *guess_level(const char *line, size_t size)
-{
-    static const struct {
-        const char *mark, *level;
-    } MARKS[] = {
-        {"[error]", "error"},     {"[crit]", "error"},    {"[alert]", "error"},
-        {"[emerg]", "error"},     {"ERROR", "error"},     {"FATAL", "error"},
-        {"PANIC", "error"},       {"[warn]", "warn"},     {"WARNING", "warn"},
-        {"level=error", "error"}, {"level=warn", "warn"}, {"[warning]", "warn"},
-    };
-
-    for (size_t i = 0; i < OBS_COUNT(MARKS); i++)
-        if (memmem(line, size, MARKS[i].mark, strlen(MARKS[i].mark)))
-            return MARKS[i].level;
-    return "info";
-}
-
 static void wrap(struct capture *c, const char *line, size_t size)
 {
     char time[OBS_RFC3339_SIZE];
 
-    obs_time_rfc3339(obs_time_ns(), time);
+    obs_time_rfc3339(line_text_time(line, size, obs_time_ns()), time);
     obs_buffer_printf(&batch,
                       "{\"time\":\"%s\",\"level\":\"%s\",\"service\":\"%s\",\"message\":", time,
-                      guess_level(line, size), c->options.service);
+                      LINE_LEVEL_NAMES[line_text_level(line, size)], c->options.service);
     obs_buffer_append_json(&batch, line, size);
     obs_buffer_append_char(&batch, '}');
 }

@@ -3,7 +3,8 @@
  * Capture: keeps what a unit prints, line by line: in a file of bounded size (PATH, and PATH.1
  * before it), in memory (the last lines), and for whoever follows.
  *
- * Every kept line is JSON: a line of another form becomes {"time","level","service","message"}.
+ * Every kept line is JSON: a line of another form becomes {"time","level","service","message"},
+ * with its own time and level where it has them (agent/line_text.h).
  * Reading never stops for a slow disk or a slow follower for longer than a write takes: lines that
  * the file does not take are counted, not kept.
  *

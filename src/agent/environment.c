@@ -52,6 +52,7 @@ int environment_new(const struct unit *unit, const char *state_path, char ***ret
                                             "OTEL_EXPORTER_OTLP_ENDPOINT",
                                             "OTEL_EXPORTER_OTLP_HEADERS",
                                             "OTEL_RESOURCE_ATTRIBUTES",
+                                            "OBSERVA_LOGS_ENDPOINT",
                                             "OBSERVA_PROFILES_ENDPOINT"};
     char **environment = calloc(unit->environment_count + OBS_COUNT(INHERITED) + 3, sizeof(char *));
     size_t count = 0;

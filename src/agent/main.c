@@ -27,6 +27,7 @@ enum {
     ARG_VARIABLES,
     ARG_ENDPOINT,
     ARG_RESOURCE,
+    ARG_LOGS_ENDPOINT,
     ARG_COUNT
 };
 
@@ -45,6 +46,8 @@ static const struct obs_arg ARGS[ARG_COUNT] = {
                       "where spans of gateways go; empty: nowhere"},
     [ARG_RESOURCE] = {"resource-attributes", "OTEL_RESOURCE_ATTRIBUTES", "", "K=V,...",
                       "attributes of those spans"},
+    [ARG_LOGS_ENDPOINT] = {"logs-endpoint", "OBSERVA_LOGS_ENDPOINT", "", "URL",
+                           "where lines of units go, Loki's push API; empty: they stay here"},
 };
 
 static int read_variables_file(struct variables *variables, const char *path,
@@ -101,6 +104,7 @@ static int read_config(const char *const *values, struct agent_config *config,
     config->key_path = values[ARG_KEY];
     config->endpoint = values[ARG_ENDPOINT];
     config->resource = values[ARG_RESOURCE];
+    config->logs_endpoint = values[ARG_LOGS_ENDPOINT];
     return r == 0 ? obs_address_parse(values[ARG_ADMIN], &config->admin, reterr_reason) : r;
 }
 

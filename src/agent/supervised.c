@@ -10,6 +10,7 @@
 #include "agent/files.h"
 #include "agent/proc.h"
 #include "agent/process.h"
+#include "agent/ship.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -444,6 +445,13 @@ static void on_access_line(const char *line, size_t size, void *userdata)
     access_log_take(userdata, line, size);
 }
 
+static void on_captured_line(const char *line, size_t size, void *userdata)
+{
+    struct supervised *s = userdata;
+
+    ship_take(s->supervisor->options.ship, s->unit, line, size);
+}
+
 static int open_access_log(struct supervised *s)
 {
     struct access_log_options options = {.service = s->unit->log_service,
@@ -459,7 +467,8 @@ static int open_access_log(struct supervised *s)
 
 int supervised_init(struct supervised *s, struct supervisor *supervisor, const struct unit *unit)
 {
-    struct capture_options capture = {.service = unit->name, .format = unit->log_format};
+    struct capture_options capture = {.service = unit->log_service ? unit->log_service : unit->name,
+                                      .format = unit->log_format};
     char path[PATH_MAX];
     int r;
 
@@ -476,6 +485,8 @@ int supervised_init(struct supervised *s, struct supervisor *supervisor, const s
     r = capture_new(supervisor->base, &capture, &s->capture);
     if (r < 0)
         return r;
+    if (supervisor->options.ship && !capture_follow(s->capture, on_captured_line, s))
+        return -ENOMEM;
     s->next = evtimer_new(supervisor->base, on_next, s);
     s->deadline = evtimer_new(supervisor->base, on_deadline, s);
     s->ask_ready = evtimer_new(supervisor->base, on_ask_ready, s);

@@ -14,6 +14,7 @@
 
 struct event_base;
 struct reaper;
+struct ship;
 struct supervisor;
 struct supervised; /* one unit */
 
@@ -49,6 +50,7 @@ struct supervisor_options { /* all borrowed */
     const char *state_path;
     const char *log_path;             /* folder of NAME.log */
     const char *endpoint, *resource;  /* of the spans of access logs */
+    struct ship *ship;                /* gets every captured line; NULL: nobody */
     supervisor_settings_fn *settings; /* may be NULL */
     supervisor_up_fn *up;             /* may be NULL */
     void *userdata;

@@ -22,6 +22,12 @@
 enum unit_kind { UNIT_SERVICE, UNIT_TASK };
 enum unit_probe_kind { UNIT_PROBE_NONE, UNIT_PROBE_HTTP, UNIT_PROBE_CONNECT, UNIT_PROBE_EXEC };
 enum unit_log_format { UNIT_LOG_TEXT, UNIT_LOG_JSON, UNIT_LOG_NGINX_ACCESS };
+/* Whose lines a server prints that all tenants share. */
+enum unit_log_tenants {
+    UNIT_LOG_TENANTS_OWN,      /* the agent's own tenant's */
+    UNIT_LOG_TENANTS_POSTGRES, /* by `dbname` and `user` of jsonlog */
+    UNIT_LOG_TENANTS_RABBITMQ, /* by the vhost that a line names */
+};
 enum unit_settings { UNIT_SETTINGS_NONE, UNIT_SETTINGS_GATEWAY, UNIT_SETTINGS_REDIS };
 
 struct unit_probe {
@@ -76,7 +82,9 @@ struct unit {
     bool has_address;
     struct obs_address address; /* settings: redis */
     enum unit_log_format log_format;
-    const char *log_service; /* NGINX_ACCESS: the `service` label */
+    enum unit_log_tenants log_tenants;
+    const char *log_service; /* of lines that do not say theirs; may be NULL, not for NGINX_ACCESS:
+                              * there it is the `service` label too */
     char **log_routes;       /* NGINX_ACCESS: ends with NULL */
     bool has_stub_status;
     struct obs_address stub_status;

@@ -93,6 +93,13 @@ static int read_log_format(struct unit_reading *in, const json_t *value, void *t
     return unit_read_choice(in, value, NAMES, &((struct unit *)target)->log_format);
 }
 
+static int read_log_tenants(struct unit_reading *in, const json_t *value, void *target)
+{
+    static const char *const NAMES[] = {"own", "postgres", "rabbitmq", NULL};
+
+    return unit_read_choice(in, value, NAMES, &((struct unit *)target)->log_tenants);
+}
+
 static int read_stub(struct unit_reading *in, const json_t *value, void *target)
 {
     ((struct unit *)target)->has_stub_status = true;
@@ -104,8 +111,13 @@ FIELD(log_routes, struct unit, unit_read_texts, log_routes)
 FIELD(log_stub_path, struct unit, unit_read_text, stub_path)
 
 static const struct unit_field LOG_FIELDS[] = {
-    {"format", read_log_format}, {"service", log_service},     {"routes", log_routes},
-    {"stub_status", read_stub},  {"stub_path", log_stub_path}, {NULL, NULL},
+    {"format", read_log_format},
+    {"service", log_service},
+    {"routes", log_routes},
+    {"stub_status", read_stub},
+    {"stub_path", log_stub_path},
+    {"tenants", read_log_tenants},
+    {NULL, NULL},
 };
 
 static int template_mode(struct unit_reading *in, const json_t *value, void *target)

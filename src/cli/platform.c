@@ -83,7 +83,8 @@ static void add_environment(struct start *s, const struct paths *paths)
 {
     static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin", language[] = "LANG=C.UTF-8";
     static const char *const KEPT[] = {"TZ", "OTEL_EXPORTER_OTLP_ENDPOINT",
-                                       "OTEL_RESOURCE_ATTRIBUTES", "OBSERVA_PROFILES_ENDPOINT"};
+                                       "OTEL_RESOURCE_ATTRIBUTES", "OBSERVA_PROFILES_ENDPOINT",
+                                       "OBSERVA_LOGS_ENDPOINT"};
     extern char **environ;
 
     (void)snprintf(s->home, sizeof(s->home), "HOME=%s/platform", paths->state);

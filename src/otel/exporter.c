@@ -2,11 +2,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/text.h"
-#include "otel/ids.h"
 #include "otel/otlp.h"
+#include "otel/retry.h"
 #include <string.h>
-#include <time.h>
 
 #define CALL_TIMEOUT_MS 5000
 #define PAUSE_MAX_MS 5000
@@ -92,27 +90,6 @@ static int batch_make(struct obs_exporter *e, struct batch *batch)
     return batch->body.error;
 }
 
-/* RFC 9110 section 10.2.3: seconds, or a date. */
-static uint64_t retry_after_ms(const struct obs_http1_head *head)
-{
-    const struct obs_span_text *value = obs_http1_find(head, "retry-after");
-    struct tm date = {0};
-    char text[64] = "";
-    uint64_t seconds = 0;
-    time_t now = time(NULL), then;
-
-    if (!value || value->size >= sizeof(text))
-        return 0;
-    if (obs_text_parse_u64(value->text, value->size, 86400, &seconds) != 0) {
-        memcpy(text, value->text, value->size);
-        if (!strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &date))
-            return 0;
-        then = timegm(&date);
-        seconds = then > now ? (uint64_t)(then - now) : 0;
-    }
-    return seconds * 1000 < RETRY_AFTER_MAX_MS ? seconds * 1000 : RETRY_AFTER_MAX_MS;
-}
-
 static int judge(const struct obs_http_reply_data *reply, struct export_result *result)
 {
     result->status = reply->status;
@@ -124,7 +101,7 @@ static int judge(const struct obs_http_reply_data *reply, struct export_result *
     case 502:
     case 503:
     case 504:
-        result->retry_after_ms = retry_after_ms(&reply->parsed);
+        result->retry_after_ms = obs_retry_after_ms(&reply->parsed, RETRY_AFTER_MAX_MS);
         return EXPORT_LATER;
     default:
         return EXPORT_REFUSED;
@@ -153,15 +130,11 @@ static int post(struct obs_exporter *e, const struct batch *batch, struct export
 
 /* ---- again and again ---- */
 
-/* Doubles from the first pause, between half and all of it, so that many senders spread out. */
 static uint64_t pause_ms(const struct obs_exporter *e, unsigned attempt,
                          const struct export_result *result)
 {
-    uint64_t pause = (uint64_t)e->retry_ms << (attempt < 10 ? attempt : 10);
+    uint64_t pause = obs_retry_pause_ms(e->retry_ms, attempt, PAUSE_MAX_MS);
 
-    if (pause > PAUSE_MAX_MS)
-        pause = PAUSE_MAX_MS;
-    pause = pause / 2 + obs_random_u64() % (pause / 2 + 1);
     return result->retry_after_ms > pause ? result->retry_after_ms : pause;
 }
 

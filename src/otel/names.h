@@ -105,6 +105,14 @@
         "1 for the state that the unit is in", "container", "state")                               \
     ROW(CONTAINER_LOG_LINES_LOST, "container_log_lines_lost", OBS_COUNTER, "", NULL,               \
         "Lines of the unit's output that could not be written to its file", "container")           \
+    ROW(LOG_LINES_SHIPPED, "log_lines_shipped", OBS_COUNTER, "", NULL,                             \
+        "Lines of units' output that the log store took")                                          \
+    ROW(LOG_LINES_UNSHIPPED, "log_lines_unshipped", OBS_COUNTER, "", NULL,                         \
+        "Lines of units' output that will not reach the log store: overflow, refused", "reason")   \
+    ROW(LOG_LINES_WAITING, "log_lines_waiting", OBS_GAUGE, "", NULL,                               \
+        "Lines of units' output that wait for the log store")                                      \
+    ROW(LOG_SHIP_FAILURES, "log_ship_failures", OBS_COUNTER, "", NULL,                             \
+        "Requests to the log store that failed and are made again")                                \
     ROW(NGINX_ACTIVE, "nginx_connections_active", OBS_GAUGE, "", NULL, "Open client connections")  \
     ROW(NGINX_READING, "nginx_connections_reading", OBS_GAUGE, "", NULL,                           \
         "Connections whose request is being read")                                                 \

@@ -185,7 +185,7 @@ enum logql_expr_type {
 
 struct logql_grouping { /* `by (…)`, `without (…)`; and on/ignoring of a binary operation */
     bool is_present, is_without;
-    const struct text_view *names;
+    const struct text_view *names; /* sorted */
     size_t count;
 };
 

@@ -2,6 +2,7 @@
  * LogQL's grammar by recursive descent: selectors and everything that computes numbers. Binary
  * operators climb by precedence (^, then * / %, + -, comparisons, and unless, or).
  */
+#include "telemetry/logql_labels.h"
 #include "telemetry/logql_parser.h"
 #include <errno.h>
 #include <math.h>
@@ -238,6 +239,11 @@ static struct logql_expr *new_expr(struct logql_parser *p, enum logql_expr_type 
     return expr;
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return logql_text_compare(*(const struct text_view *)a, *(const struct text_view *)b);
+}
+
 static bool parse_names(struct logql_parser *p, struct logql_grouping *grouping)
 {
     struct text_view *names;
@@ -258,6 +264,8 @@ static bool parse_names(struct logql_parser *p, struct logql_grouping *grouping)
         if (!logql_takes(p, SIGN_COMMA))
             break;
     }
+    if (grouping->count > 1)
+        qsort(names, grouping->count, sizeof(*names), by_text);
     return logql_needs(p, SIGN_CLOSE_PAREN, "`,` or `)`");
 }
 

@@ -173,12 +173,27 @@ static enum store_next refuse_marked(struct logql_scan *scan, const struct logql
                              (int)(why.size > 64 ? 64 : why.size), why.text);
 }
 
+/* `by (…)`: only these are looked for; the names are sorted, so the key is. */
+static size_t make_key_by(const struct logql_grouping *by, const struct logql_labels *labels,
+                          struct label *key)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < by->count; i++) {
+        const struct logql_entry *entry = logql_labels_find(labels, by->names[i]);
+
+        if (entry && (i == 0 || !text_equal(by->names[i - 1], by->names[i])))
+            key[count++] = (struct label){entry->name, entry->value};
+    }
+    return count;
+}
+
 static size_t make_key(const struct range_eval *r, struct logql_labels *labels, struct label *key)
 {
     struct label all[LOGQL_LABELS_MAX];
 
-    if (r->grouping && r->grouping->count == 0 && !r->grouping->is_without)
-        return 0;
+    if (r->grouping && !r->grouping->is_without)
+        return make_key_by(r->grouping, labels, key);
     logql_labels_sort(labels);
     for (size_t i = 0; i < labels->count; i++)
         all[i] = (struct label){labels->entries[i].name, labels->entries[i].value};

@@ -109,6 +109,9 @@ def main():
         one.observa("config", "set", "storefront", "server.workers=9")
         wait_until("the change shows", 10, lambda: one.prometheus('app_worker_limit{service="storefront"} == 9'))
         print(f"a changed setting shows in Prometheus after {time.monotonic() - began:.1f} s (budget 5)\n")
+        one.down()
+        one.up()
+        one.observa("load", "pause")
         time.sleep(QUIET_SECONDS)  # idle is what is measured
         footprint(one)
         readiness(one)

@@ -4,8 +4,8 @@ BENCH_TMP=$(mktemp -d)
 BENCH_PIDS=()
 bench_cleanup() {
     local pid
-    for pid in "${BENCH_PIDS[@]}"; do kill "$pid" 2>/dev/null; done
-    for pid in "${BENCH_PIDS[@]}"; do wait "$pid" 2>/dev/null; done
+    for pid in "${BENCH_PIDS[@]}"; do kill "$pid" 2>/dev/null || true; done
+    for pid in "${BENCH_PIDS[@]}"; do wait "$pid" 2>/dev/null || true; done
     rm -rf "$BENCH_TMP"
 }
 trap bench_cleanup EXIT

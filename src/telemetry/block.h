@@ -97,6 +97,11 @@ struct block_sets_view {
     size_t text_capacity;
 };
 int block_sets_read(struct bytes_in *in, size_t rows, struct block_sets_view *view);
+/* Every name (@values NULL: one call with each name and no value), or every value of one name,
+ * perhaps several times. The function's result other than 0 ends it and is returned. */
+typedef int block_name_fn(struct text_view name, const struct value *value, void *userdata);
+int block_sets_names(struct bytes_in *in, const struct text_view *values_of, block_name_fn *fn,
+                     void *userdata);
 void block_sets_view_done(struct block_sets_view *view);
 
 struct block_origin {
@@ -151,6 +156,9 @@ int block_parse_ids(struct block_reader *r);  /* trace_ids, trace_refs, span_ids
 int block_parse_core(struct block_reader *r); /* times, names, origins */
 /* Everything of row @i. Loads what is still missing. */
 int block_span(struct block_reader *r, size_t i, struct span_view *ret_span);
+/* As block_sets_names(), of the attributes or the resources of the block's spans. */
+int block_span_names(struct block_reader *r, bool is_resource, const struct text_view *values_of,
+                     block_name_fn *fn, void *userdata);
 int block_parse_streams(struct block_reader *r);
 int block_parse_lines(struct block_reader *r); /* times, stream_refs, line_at */
 struct text_view block_line_text(const struct block_reader *r, size_t i); /* LINES_TEXT is loaded */

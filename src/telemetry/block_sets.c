@@ -334,3 +334,57 @@ int block_sets_read(struct bytes_in *in, size_t rows, struct block_sets_view *vi
     r = read_shapes(in, shapes, shape_count, name_count);
     return r < 0 ? r : read_rows(in, rows, columns, shapes, shape_count, total, view);
 }
+
+static int each_value(struct column_cursor *column, block_name_fn *fn, void *userdata)
+{
+    struct value latest = {.type = VALUE_BOOL}, value = {.type = VALUE_TEXT};
+    bool has_latest = false;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < column->text_count; i++) {
+        value.is.text = bytes_get_text(&column->texts);
+        r = fn(column->name, &value, userdata);
+    }
+    while (r == 0 && column->tokens.at < column->tokens.end) {
+        struct column_cursor texts = {.text_count = 0};
+        uint64_t token = bytes_get_varint(&column->tokens);
+        uint8_t one = (uint8_t)token;
+
+        if (token == TOKEN_NEW || token >= TOKEN_TEXT)
+            continue;
+        texts.tokens = (struct bytes_in){&one, &one + 1, false};
+        texts.numbers = column->numbers;
+        if (!next_value(&texts, NULL, &value))
+            return -EBADMSG;
+        column->numbers = texts.numbers;
+        if (has_latest && latest.type == value.type &&
+            memcmp(&latest.is, &value.is, value.type == VALUE_BOOL ? 1 : 8) == 0)
+            continue;
+        latest = value;
+        has_latest = true;
+        r = fn(column->name, &value, userdata);
+    }
+    return r;
+}
+
+int block_sets_names(struct bytes_in *in, const struct text_view *values_of, block_name_fn *fn,
+                     void *userdata)
+{
+    int r = 0;
+
+    for (size_t left = bytes_get_count(in); r == 0 && left > 0 && !in->has_failed; left--) {
+        struct column_cursor column = {.name = bytes_get_text(in)};
+
+        column.text_count = bytes_get_count(in);
+        column.texts = get_part(in);
+        column.tokens = get_part(in);
+        column.numbers = get_part(in);
+        if (in->has_failed)
+            break;
+        if (!values_of)
+            r = fn(column.name, NULL, userdata);
+        else if (text_equal(column.name, *values_of))
+            r = each_value(&column, fn, userdata);
+    }
+    return r == 0 && in->has_failed ? -EBADMSG : r;
+}

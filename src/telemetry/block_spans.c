@@ -434,6 +434,36 @@ static int parse_attributes(struct block_reader *r)
     return e;
 }
 
+static int resource_names(struct block_reader *r, const struct text_view *values_of,
+                          block_name_fn *fn, void *userdata)
+{
+    int e = block_parse_core(r);
+
+    for (size_t i = 0; e == 0 && i < r->origin_count; i++)
+        for (size_t k = 0; e == 0 && k < r->origins[i].resource_count; k++) {
+            const struct attribute *attribute = &r->origins[i].resource[k];
+
+            if (!values_of || text_equal(attribute->name, *values_of))
+                e = fn(attribute->name, values_of ? &attribute->value : NULL, userdata);
+        }
+    return e;
+}
+
+int block_span_names(struct block_reader *r, bool is_resource, const struct text_view *values_of,
+                     block_name_fn *fn, void *userdata)
+{
+    struct bytes_in in;
+    int e;
+
+    if (is_resource)
+        return resource_names(r, values_of, fn, userdata);
+    e = block_load(r, SPANS_ATTRIBUTES);
+    if (e < 0)
+        return e;
+    in = section_in(r, SPANS_ATTRIBUTES);
+    return block_sets_names(&in, values_of, fn, userdata);
+}
+
 static int load_all(struct block_reader *r)
 {
     int e = block_parse_core(r);

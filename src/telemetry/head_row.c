@@ -8,7 +8,7 @@
 #include <errno.h>
 
 enum { RECORD_SPAN = 1, RECORD_LINE = 2, RECORD_ORIGIN = 3, RECORD_STREAM = 4 };
-enum { RECORD_HEAD = 5 };
+enum { RECORD_HEAD = 5, FILTERED_ROWS_MIN = 16 };
 /* Both kinds of rows: record head, u32 shared, u64 time. */
 enum {
     AT_SHARED = RECORD_HEAD,
@@ -28,6 +28,7 @@ struct row_batch *row_batch_free(struct row_batch *batch)
 {
     if (batch) {
         free(batch->frame);
+        free(batch->traces);
         free(batch);
     }
     return NULL;
@@ -243,6 +244,44 @@ int row_writer_finish(struct row_writer *w, struct row_batch **ret_batch)
 
 /* ---- reading ---- */
 
+static uint64_t trace_hash(const uint8_t *trace_id)
+{
+    return bytes_hash(trace_id, 16, 1);
+}
+
+/* Two bits for each trace out of at least 16: a walk over a batch in vain is rare. */
+static bool trace_bits(struct row_batch *batch, const uint8_t *trace_id, bool is_set)
+{
+    uint64_t hash = trace_hash(trace_id), first = hash & (batch->trace_bits - 1),
+             second = hash >> 32 & (batch->trace_bits - 1);
+
+    if (!is_set)
+        return (batch->traces[first >> 6] >> (first & 63) & 1) != 0 &&
+               (batch->traces[second >> 6] >> (second & 63) & 1) != 0;
+    batch->traces[first >> 6] |= 1ULL << (first & 63);
+    batch->traces[second >> 6] |= 1ULL << (second & 63);
+    return true;
+}
+
+static void make_filter(struct row_batch *batch)
+{
+    struct row row;
+    size_t offset = 0;
+
+    if (batch->what != ROW_SPANS || batch->count < FILTERED_ROWS_MIN)
+        return;
+    for (batch->trace_bits = 64; batch->trace_bits < (uint64_t)batch->count * 16;)
+        batch->trace_bits *= 2;
+    batch->traces = calloc(batch->trace_bits / 64, sizeof(*batch->traces));
+    while (batch->traces && row_next(batch, &offset, &row))
+        trace_bits(batch, row_trace_id(&row), true);
+}
+
+bool row_batch_has_trace(const struct row_batch *batch, const uint8_t trace_id[16])
+{
+    return !batch->traces || trace_bits((struct row_batch *)batch, trace_id, false);
+}
+
 int row_batch_open(uint8_t *frame, size_t size, struct row_batch **ret_batch)
 {
     const uint8_t *head = frame + ROW_FRAME_SIZE;
@@ -260,6 +299,7 @@ int row_batch_open(uint8_t *frame, size_t size, struct row_batch **ret_batch)
     memcpy(&batch->max_ns, head + 16, 8);
     batch->frame = frame;
     batch->size = size;
+    make_filter(batch);
     *ret_batch = batch;
     return 0;
 }

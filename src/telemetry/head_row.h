@@ -28,8 +28,13 @@ struct row_batch {
     uint8_t *frame;          /* size bytes, with the frame's head */
     size_t size;
     int64_t log_end; /* where the log's frame ends */
+    uint64_t
+        *traces; /* Bloom filter of trace ids, trace_bits (a power of two) bits; NULL: few rows */
+    uint64_t trace_bits;
 };
 
+/* May the batch have spans of this trace? */
+bool row_batch_has_trace(const struct row_batch *batch, const uint8_t trace_id[16]);
 struct row_batch *row_batch_free(struct row_batch *batch);
 OBS_DEFINE_CLEANUP(struct row_batch *, row_batch_free)
 
@@ -43,8 +48,8 @@ struct row_writer {
     uint32_t shared; /* offset of the latest origin record; 0: none */
     struct {
         uint64_t hash;
-        uint32_t offset; /* of its stream record; 0: none */
-    } streams[64]; /* of lines, at their hash's place */
+        uint32_t offset;    /* of its stream record; 0: none */
+    } streams[64];          /* of lines, at their hash's place */
     const void *shared_key; /* what it was made of */
     size_t shared_count;
     const char *shared_scope, *shared_service;

@@ -28,9 +28,10 @@ enum store_outcome {
     STORE_REFUSED = 3, /* a tenant name or a value that cannot be kept: reason */
 };
 
-#define STORE_TENANT_MAX 64     /* [A-Za-z0-9_-]; also a folder's name */
-#define STORE_STREAMS_MAX 10000 /* of a tenant's lines between two segments; over: STORE_REFUSED   \
-                                 */
+#define STORE_TENANT_MAX 64 /* [A-Za-z0-9_-]; also a folder's name */
+#define STORE_STREAMS_MAX                                                                          \
+    10000 /* of a tenant's lines between two segments; over: STORE_REFUSED                         \
+           */
 bool store_tenant_is_good(const char *name);
 
 int store_open(const struct store_options *options, struct store **ret_store,

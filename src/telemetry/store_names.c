@@ -237,28 +237,95 @@ static void see_attribute(struct tag_walk *walk, const struct attribute *attribu
     }
 }
 
-static enum store_next see_span(const struct span_view *span, void *userdata)
+static void see_span(const struct span_view *span, struct tag_walk *walk)
 {
-    struct tag_walk *walk = userdata;
     const struct attribute *attributes = walk->is_resource ? span->resource : span->attributes;
     size_t count = walk->is_resource ? span->resource_count : span->attribute_count;
 
     for (size_t i = 0; walk->r == STORE_GO_ON && i < count; i++)
         see_attribute(walk, &attributes[i]);
-    return walk->r == STORE_GO_ON ? STORE_GO_ON : STORE_STOP;
+}
+
+/* Blocks answer from their dictionaries, also for spans that are just outside of the range. */
+static int see_block_name(struct text_view name, const struct value *value, void *userdata)
+{
+    struct tag_walk *walk = userdata;
+    struct attribute attribute = {name, {VALUE_TEXT, {.text = {"", 0}}}};
+
+    if (value)
+        attribute.value = *value;
+    see_attribute(walk, &attribute);
+    return walk->r;
+}
+
+static int walk_tag_batch(struct tag_walk *walk, const struct row_batch *batch, uint64_t from_ns,
+                          uint64_t until_ns, struct row_scratch *scratch)
+{
+    struct span_view span;
+    struct row row;
+    size_t offset = 0;
+    int r = 0;
+
+    scratch->shared = NULL;
+    while (walk->r == STORE_GO_ON && row_next(batch, &offset, &row)) {
+        if (!range_meets(row.time_ns, row_span_end_ns(&row), from_ns, until_ns))
+            continue;
+        r = row_read_span(batch, &row, scratch, &span);
+        if (r < 0)
+            return r;
+        see_span(&span, walk);
+    }
+    return walk->r;
+}
+
+static int walk_tag_segment(struct tag_walk *walk, struct snapshot *snapshot, size_t segment,
+                            uint64_t from_ns, uint64_t until_ns, struct block_reader *block)
+{
+    const struct segment *s = snapshot->segments[segment];
+    int r = STORE_GO_ON;
+
+    for (size_t i = 0; r == STORE_GO_ON && i < s->block_count; i++) {
+        int fd;
+
+        if (s->blocks[i].what != ROW_SPANS ||
+            !range_meets(s->blocks[i].min_ns, s->blocks[i].max_ns, from_ns, until_ns))
+            continue;
+        r = fd = snapshot_file(snapshot, segment);
+        if (fd >= 0) {
+            block_reader_open(block, fd, &s->blocks[i]);
+            r = block_span_names(block, walk->is_resource, walk->value_fn ? &walk->name : NULL,
+                                 see_block_name, walk);
+        }
+        if (r < 0 && r != -ENOMEM && r != -EMFILE) {
+            snapshot_damaged(snapshot, segment, r);
+            r = STORE_GO_ON;
+        }
+    }
+    return r;
 }
 
 static int walk_tags(struct store *store, const char *tenant, uint64_t from_ns, uint64_t until_ns,
                      struct tag_walk *walk)
 {
-    struct span_hints hints = {.from_ns = from_ns, .until_ns = until_ns};
-    int r;
+    OBS_CLEANUP(snapshot_done) struct snapshot snapshot = {0};
+    OBS_CLEANUP(row_scratch_done) struct row_scratch scratch = {0};
+    struct block_reader block = {0};
+    int r = snapshot_take(store, tenant, &snapshot);
 
     walk->seen.is_copying = true;
-    r = store_scan_spans(store, tenant, &hints, see_span, walk);
+    for (size_t i = 0; r == STORE_GO_ON && i < snapshot.batch_count; i++) {
+        const struct row_batch *batch = snapshot.batches[i];
+
+        if (batch->what == ROW_SPANS &&
+            range_meets(batch->min_ns, batch->max_ns, from_ns, until_ns))
+            r = walk_tag_batch(walk, batch, from_ns, until_ns, &scratch);
+    }
+    for (size_t i = snapshot.segment_count; r == STORE_GO_ON && i-- > 0;)
+        r = walk_tag_segment(walk, &snapshot, i, from_ns, until_ns, &block);
+    block_reader_done(&block);
     store_set_done(&walk->seen);
     bytes_done(&walk->key);
-    return r < 0 ? r : walk->r < 0 ? walk->r : 0;
+    return r < 0 ? r : 0;
 }
 
 int store_span_tags(struct store *store, const char *tenant, uint64_t from_ns, uint64_t until_ns,

@@ -65,7 +65,7 @@ static struct tenant *pick_active(struct store *store)
         pthread_mutex_lock(&t->mutex);
         if (t->active->batch_count > 0 && t->active->size_bytes > most &&
             (is_full || t->active->wal->is_broken ||
-             now - t->active->first_append_mono_ns > HEAD_AGE_MAX_NS)) {
+             now > t->active->first_append_mono_ns + HEAD_AGE_MAX_NS)) {
             picked = t;
             most = t->active->size_bytes;
         }

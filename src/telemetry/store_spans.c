@@ -29,6 +29,8 @@ static int read_batch(struct span_read *read, const struct row_batch *batch)
         (read->hints &&
          !range_meets(batch->min_ns, batch->max_ns, read->hints->from_ns, read->hints->until_ns)))
         return STORE_GO_ON;
+    if (read->trace_id && !row_batch_has_trace(batch, read->trace_id))
+        return STORE_GO_ON;
     read->scratch.shared = NULL;
     while (row_next(batch, &offset, &row)) {
         int r;

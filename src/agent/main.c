@@ -2,10 +2,12 @@
 #include "agent/agent.h"
 #include "agent/guard.h"
 #include "agent/ledger.h"
+#include "agent/served.h"
 #include "agent/version.h"
 #include "base/args.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/settings_page.h"
 #include "base/yaml.h"
 #include <errno.h>
 #include <signal.h>
@@ -154,8 +156,15 @@ int main(int argc, char *argv[])
     const char *values[ARG_COUNT] = {0};
     struct obs_reason why = {.text = "out of memory"};
     int rest = argc, lock_fd = -1;
-    int r = obs_args_parse("observa-agent", "runs the units of one system", ARGS, ARG_COUNT, argc,
-                           argv, values, &rest, &why);
+    int r;
+
+    if (argc == 2 && strcmp(argv[1], "settings") == 0)
+        return obs_settings_page(&SETTINGS_GATEWAY, stdout) < 0 ||
+                       obs_settings_page(&SETTINGS_REDIS, stdout) < 0
+                   ? EXIT_FAILURE
+                   : EXIT_SUCCESS;
+    r = obs_args_parse("observa-agent", "runs the units of one system", ARGS, ARG_COUNT, argc, argv,
+                       values, &rest, &why);
 
     if (r == OBS_ARGS_HELP)
         return EXIT_SUCCESS;

@@ -8,6 +8,7 @@
 #include "shop/service/service.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/settings_page.h"
 #include "otel/profiler.h"
 #include "shop/service/service_internal.h"
 #include <errno.h>
@@ -304,6 +305,8 @@ int service_run(const struct service_definition *definition, int argc, char *arg
     prepare_process();
     if (definition->migrate && argc > 1 && strcmp(argv[1], "migrate") == 0)
         return definition->migrate(argc - 1, argv + 1);
+    if (argc == 2 && strcmp(argv[1], "settings") == 0)
+        return obs_settings_page(definition->settings, stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
     r = read_args(definition, argc, argv, values, &why);
     if (r == OBS_ARGS_HELP)
         return EXIT_SUCCESS;

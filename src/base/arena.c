@@ -118,6 +118,18 @@ char *obs_arena_strndup(struct obs_arena *arena, const char *text, size_t size)
     return copy;
 }
 
+char *obs_arena_copy(struct obs_arena *arena, const void *data, size_t size)
+{
+    char *copy = take(arena, size + 1);
+
+    if (!copy)
+        return NULL;
+    if (size > 0)
+        memcpy(copy, data, size);
+    copy[size] = '\0';
+    return copy;
+}
+
 char *obs_arena_printf(struct obs_arena *arena, const char *format, ...)
 {
     char *text = NULL;

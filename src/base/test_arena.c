@@ -74,6 +74,16 @@ static void is_of_use_with_a_limit_of_nothing(void **state)
     assert_null(obs_arena_free(NULL));
 }
 
+static void a_copy_keeps_what_is_behind_a_nul(void **state)
+{
+    OBS_CLEANUP(obs_arena_freep) struct obs_arena *arena = NULL;
+
+    assert_int_equal(obs_arena_new(4096, &arena), 0);
+    assert_memory_equal(obs_arena_copy(arena, "\0ab\0c", 5), "\0ab\0c", 6);
+    assert_string_equal(obs_arena_copy(arena, NULL, 0), "");
+    assert_null(obs_arena_copy(arena, "x", 8192));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -82,6 +92,7 @@ int main(void)
         cmocka_unit_test(holds_one_piece_larger_than_its_chunks),
         cmocka_unit_test(copies_and_formats_text),
         cmocka_unit_test(is_of_use_with_a_limit_of_nothing),
+        cmocka_unit_test(a_copy_keeps_what_is_behind_a_nul),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

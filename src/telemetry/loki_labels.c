@@ -40,7 +40,7 @@ static enum store_next add_text(struct text_view text, void *userdata)
         t->texts = more;
         t->capacity = capacity;
     }
-    text.text = obs_arena_strndup(t->arena, text.text, text.size);
+    text.text = obs_arena_copy(t->arena, text.text, text.size);
     t->is_full = !text.text;
     if (t->is_full)
         return STORE_STOP;

@@ -52,7 +52,7 @@ void otlp_sink_done(struct otlp_sink *s)
 
 struct text_view otlp_sink_keep(struct otlp_sink *s, const char *text, size_t size)
 {
-    char *copy = obs_arena_strndup(s->arena, text, size);
+    char *copy = obs_arena_copy(s->arena, text, size);
 
     if (!copy)
         s->record_refusal = "its values take too much memory";
@@ -295,7 +295,7 @@ static struct text_view plain_name(struct otlp_sink *s, struct text_view name)
             (i > 0 && c >= '0' && c <= '9'))
             continue;
         if (!copy)
-            copy = obs_arena_strndup(s->arena, name.text, name.size);
+            copy = obs_arena_copy(s->arena, name.text, name.size);
         if (!copy) {
             s->record_refusal = "its values take too much memory";
             return NOTHING;

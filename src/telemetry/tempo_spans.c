@@ -10,7 +10,7 @@ static struct text_view copy_text(struct tempo_spans *spans, struct text_view te
 
     if (text.size == 0)
         return copy;
-    copy.text = obs_arena_strndup(spans->arena, text.text, text.size);
+    copy.text = obs_arena_copy(spans->arena, text.text, text.size);
     if (copy.text)
         return copy;
     spans->error = -ENOMEM;

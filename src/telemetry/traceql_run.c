@@ -58,7 +58,7 @@ static bool add_label(struct traceql_execution *x, struct traceql_spanset *spans
     if (label) {
         *label = (struct traceql_label){.name = name, .value = *value, .next = spanset->labels};
         if (value->type == TRACEQL_STRING) /* may be an id in a context's room */
-            label->value.is.text.text = obs_arena_strndup(
+            label->value.is.text.text = obs_arena_copy(
                 x->arena, value->is.text.text ? value->is.text.text : "", value->is.text.size);
     }
     if (!label || (value->type == TRACEQL_STRING && !label->value.is.text.text)) {
@@ -138,7 +138,7 @@ static struct grouped *sort_by(struct traceql_execution *x, const struct traceql
 
         if (value.type == TRACEQL_STRING && is_in_context(&context, value.is.text.text)) {
             value.is.text.text =
-                obs_arena_strndup(x->arena, value.is.text.text, value.is.text.size);
+                obs_arena_copy(x->arena, value.is.text.text, value.is.text.size);
             if (!value.is.text.text)
                 list = NULL;
         }

@@ -40,6 +40,8 @@ struct cli_verb {
     VERB(down)                                                                                     \
     VERB(status)                                                                                   \
     VERB(logs)                                                                                     \
+    VERB(traces)                                                                                   \
+    VERB(profile)                                                                                  \
     VERB(doctor)                                                                                   \
     VERB(demo)                                                                                     \
     VERB(load)                                                                                     \

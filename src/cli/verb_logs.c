@@ -2,8 +2,10 @@
 #include "base/text.h"
 #include "cli/agent_client.h"
 #include "cli/cli.h"
+#include "cli/log_query.h"
 #include "cli/log_stream.h"
 #include "cli/privileges.h"
+#include "cli/telemetry_client.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -11,12 +13,16 @@
 
 #define STREAMS_MAX 200
 
-enum { LOGS_FOLLOW, LOGS_LINES };
+enum { LOGS_FOLLOW, LOGS_LINES, LOGS_QUERY, LOGS_LAST, LOGS_TENANT, LOGS_TELEMETRY };
 static const struct obs_arg ARGS[] = {
     [LOGS_FOLLOW] = {"follow", NULL, "", NULL, "go on as lines come, until Ctrl-C (also -f)",
                      .is_switch = true},
     [LOGS_LINES] = {"lines", NULL, "", "NUMBER",
                     "how many of the last lines (also -n; default 100, of all units 10 each)"},
+    [LOGS_QUERY] = {"query", NULL, "", "LOGQL", "search the telemetry store instead of the agents"},
+    [LOGS_LAST] = {"last", NULL, "1h", "DURATION", "how far back --query looks"},
+    [LOGS_TENANT] = {"tenant", NULL, PATHS_TENANT, "NAME", "whose data --query reads"},
+    [LOGS_TELEMETRY] = TELEMETRY_ARG,
 };
 
 struct source {
@@ -128,16 +134,38 @@ static int read_all(struct logs *logs)
     return ferror(stdout) ? CLI_FAILED : CLI_OK;
 }
 
+static int run_query(struct cli *cli, unsigned lines)
+{
+    struct log_query query = {
+        .text = cli->values[LOGS_QUERY],
+        .last = cli->values[LOGS_LAST],
+        .tenant = cli->values[LOGS_TENANT],
+        .telemetry = cli->values[LOGS_TELEMETRY],
+        .limit = lines > 0 ? lines : 1,
+    };
+
+    if (cli->word_count == 0 && !cli_flag(cli, LOGS_FOLLOW))
+        return log_query_run(cli, &query);
+    cli_fail("--query goes with neither UNIT nor --follow: the query names what to read");
+    return CLI_USAGE;
+}
+
 static int run(struct cli *cli)
 {
     static struct logs logs;
     struct obs_reason why = {0};
     const char *text = cli->values[LOGS_LINES];
-    uint64_t lines = cli->word_count > 0 ? 100 : 10;
+    uint64_t lines = cli->word_count > 0 || cli_flag(cli, LOGS_QUERY) ? 100 : 10;
     int r = CLI_OK;
 
     if (text[0] != '\0' && obs_text_parse_u64(text, strlen(text), 100000, &lines) != 0) {
         cli_fail("--lines %s: expected a number from 0 to 100000", text);
+        return CLI_USAGE;
+    }
+    if (cli_flag(cli, LOGS_QUERY))
+        return run_query(cli, (unsigned)lines);
+    if (cli->is_json) {
+        cli_fail("--json goes with --query: lines of a unit are as it wrote them");
         return CLI_USAGE;
     }
     if (privileges_drop(&why) < 0)
@@ -162,9 +190,11 @@ const struct cli_verb verb_logs = {
     .summary = "what the processes wrote",
     .text =
         "UNIT is a name from observa status; platform/UNIT names one of the platform. Without one: "
-        "all.",
+        "all. observa logs --query '{service_name=\"orders\"} |= \"timeout\"' searches what the "
+        "telemetry store holds.",
     .args = ARGS,
     .arg_count = OBS_COUNT(ARGS),
     .word_max = -1,
+    .has_json = true,
     .run = run,
 };

@@ -12,7 +12,7 @@ unset PORT
 
 every_verb_has_help() {
     local verb
-    for verb in up down status logs doctor demo config restart signal where token; do
+    for verb in up down status logs traces profile doctor demo config restart signal where token; do
         says "usage: observa $verb" "$observa" "$verb" --help || return 1
         says "usage: observa $verb" "$observa" help "$verb" || return 1
         "$observa" "$verb" --help | grep -q -- --state-dir || return 1

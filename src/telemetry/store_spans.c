@@ -2,20 +2,41 @@
 #include "telemetry/store_internal.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct span_read {
-    const struct span_hints *hints; /* NULL: by trace id */
-    const uint8_t *trace_id;
+    const struct span_hints *hints; /* NULL: by trace ids */
+    const uint8_t (*trace_ids)[16]; /* sorted */
+    size_t trace_count;
     store_span_fn *fn;
     void *userdata;
     struct row_scratch scratch;
 };
 
+static int compare_ids(const void *a, const void *b)
+{
+    return memcmp(a, b, 16);
+}
+
+static bool is_wanted_trace(const struct span_read *read, const uint8_t trace_id[16])
+{
+    return bsearch(trace_id, read->trace_ids, read->trace_count, 16, compare_ids) != NULL;
+}
+
 static bool row_is_wanted(const struct span_read *read, const struct row *row)
 {
-    if (read->trace_id)
-        return memcmp(row_trace_id(row), read->trace_id, 16) == 0;
+    if (!read->hints)
+        return is_wanted_trace(read, row_trace_id(row));
     return times_fit(row->time_ns, row_span_end_ns(row), read->hints);
+}
+
+static bool batch_is_possible(const struct span_read *read, const struct row_batch *batch)
+{
+    for (size_t i = 0; i < read->trace_count; i++)
+        if (row_batch_has_trace(batch, read->trace_ids[i]))
+            return true;
+    return false;
 }
 
 /* Return: STORE_GO_ON, STORE_STOP or < 0. */
@@ -29,7 +50,7 @@ static int read_batch(struct span_read *read, const struct row_batch *batch)
         (read->hints &&
          !range_meets(batch->min_ns, batch->max_ns, read->hints->from_ns, read->hints->until_ns)))
         return STORE_GO_ON;
-    if (read->trace_id && !row_batch_has_trace(batch, read->trace_id))
+    if (!read->hints && !batch_is_possible(read, batch))
         return STORE_GO_ON;
     read->scratch.shared = NULL;
     while (row_next(batch, &offset, &row)) {
@@ -54,8 +75,11 @@ static bool is_possible(struct span_read *read, struct block_reader *block)
     const struct span_hints *hints = read->hints;
     struct value text = {.type = VALUE_TEXT};
 
+    for (size_t i = 0; !hints && i < read->trace_count; i++)
+        if (block_filter_has(block, true, block_trace_hash(read->trace_ids[i])))
+            return true;
     if (!hints)
-        return block_filter_has(block, true, block_trace_hash(read->trace_id));
+        return false;
     text.is.text = hints->service;
     if (hints->service.size > 0 &&
         !block_filter_has(block, false, block_value_hash(BLOCK_SERVICE_KEY, &text)))
@@ -76,8 +100,8 @@ static bool block_row_is_wanted(const struct span_read *read, const struct block
     const struct span_hints *hints = read->hints;
 
     if (!hints)
-        return memcmp(block->trace_ids + (size_t)block->trace_refs[i] * 16, read->trace_id, 16) ==
-               0;
+        return is_wanted_trace(read,
+                               block->trace_ids + (size_t)block->trace_refs[i] * 16);
     return times_fit(block->times[i], block->ends[i], hints) &&
            (hints->service.size == 0 ||
             text_equal(block->origins[block->origin_refs[i]].service, hints->service)) &&
@@ -189,12 +213,19 @@ static int read_all(struct store *store, const char *tenant, struct span_read *r
     return r < 0 ? r : 0;
 }
 
+int store_find_traces(struct store *store, const char *tenant, const uint8_t (*trace_ids)[16],
+                      size_t count, store_span_fn *fn, void *userdata)
+{
+    struct span_read read = {
+        .trace_ids = trace_ids, .trace_count = count, .fn = fn, .userdata = userdata};
+
+    return read_all(store, tenant, &read);
+}
+
 int store_find_trace(struct store *store, const char *tenant, const uint8_t trace_id[16],
                      store_span_fn *fn, void *userdata)
 {
-    struct span_read read = {.trace_id = trace_id, .fn = fn, .userdata = userdata};
-
-    return read_all(store, tenant, &read);
+    return store_find_traces(store, tenant, (const uint8_t(*)[16])trace_id, 1, fn, userdata);
 }
 
 int store_scan_spans(struct store *store, const char *tenant, const struct span_hints *hints,

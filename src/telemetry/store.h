@@ -69,6 +69,9 @@ typedef enum store_next store_line_fn(const struct line_view *line, void *userda
 /* Every span of a trace, in no particular order. */
 int store_find_trace(struct store *store, const char *tenant, const uint8_t trace_id[16],
                      store_span_fn *fn, void *userdata);
+/* Of several, each block read once. @trace_ids are sorted (memcmp); spans come in no order. */
+int store_find_traces(struct store *store, const char *tenant, const uint8_t (*trace_ids)[16],
+                      size_t count, store_span_fn *fn, void *userdata);
 
 /* Narrowing that indexes can do. A reader still checks each span: hints never leave one out that
  * fits. */

@@ -9,7 +9,7 @@
 #include "telemetry/traceql.h"
 
 #define TEMPO_TRACE_BYTES_MAX (48U << 20)  /* one trace in memory */
-#define TEMPO_GATHER_BYTES_MAX (32U << 20) /* many traces in memory: a round of a search */
+#define TEMPO_GATHER_BYTES_MAX (32U << 20) /* the traces of a round of a search */
 #define TEMPO_REPLY_BYTES_MAX (64U << 20)
 #define TEMPO_NAMES_MAX 10000 /* tag names or values in one answer */
 

@@ -4,10 +4,9 @@
  *  1. One scan, narrowed by the query's hints, finds candidates: traces with a span that a match
  *     must have (traceql_may_match()). Where one span decides, it stops as soon as there are
  * enough.
- *  2. Candidates are judged as whole traces, newest first, until the limit is reached: the first
- * ones by looking each up; if those do not fill the answer, many at once, from a scan that keeps of
- *     their spans what the query looks at. What matches then is looked up whole and judged again,
- * so nothing is in the answer because of what lies outside of the scan's range.
+ *  2. Candidates are fetched whole and judged, newest first, in rounds that grow, until the limit
+ * is reached. A round takes one pass over the blocks that hold its traces, and keeps of their spans
+ *     what the query looks at.
  *
  * Bounded by time, by candidates, by memory. A limit that would make the answer wrong fails the
  * query.
@@ -22,17 +21,13 @@ enum {
     CANDIDATES_MAX = 262144,
     CANDIDATES_PER_RESULT = 16, /* where one span decides: enough to choose the newest from */
     CANDIDATES_MIN = 1024,
-    LOOK_UPS_MAX = 256, /* one by one; then together */
-    ROUND_MAX = 16384,  /* candidates of one scan together */
-    ROUND_MIN = 16,
+    ROUND_FIRST = 64, /* candidates; more where the limit is more */
+    ROUND_MAX = 16384,
     DEADLINE_EVERY = 256, /* spans */
 };
-#define MARGIN_NS (60 * OBS_NS_PER_SECOND) /* around the range, for the rest of its traces */
-
 struct candidate {
     uint8_t trace_id[16];
     uint64_t start_ns; /* latest start of a span that was found */
-    bool is_matching;  /* by what a scan has gathered */
 };
 
 struct result {
@@ -122,7 +117,6 @@ static void add_candidate(struct run *run, const struct span_view *span)
 
         memcpy(candidate->trace_id, span->trace_id, 16);
         candidate->start_ns = span->start_ns;
-        candidate->is_matching = false;
         *slot = (uint32_t)run->candidate_count;
     } else if (span->start_ns > run->candidates[*slot - 1].start_ns) {
         run->candidates[*slot - 1].start_ns = span->start_ns;
@@ -192,156 +186,158 @@ static void take_result(struct run *run, const struct traceql_trace *trace,
         run->error = run->text.error;
 }
 
-/* Return: it matches (and is a result, when @is_final). */
-static bool judge(struct run *run, const struct span_view *spans, size_t count,
-                  struct obs_arena *arena, bool is_final)
+static void judge(struct run *run, const struct span_view *spans, size_t count,
+                  struct obs_arena *arena)
 {
     struct traceql_trace trace;
     struct traceql_spanset *found = NULL;
     int r = traceql_trace_build(spans, count, arena, &trace, run->why);
 
     run->traces_judged++;
-    if (r == 0 && trace.count > 0)
+    if (r == 0)
         r = traceql_run(run->search->query, &trace, run->search->deadline_ns, arena, &found,
                         run->why);
     if (r != 0)
         run->error = r;
-    else if (found && is_final)
+    else if (found)
         take_result(run, &trace, found);
-    return run->error == 0 && found;
 }
 
-static void judge_one(struct run *run, const struct candidate *candidate, struct obs_arena *arena)
-{
-    struct tempo_spans spans = {.arena = arena, .only = run->search->query};
-    int r;
-
-    if (obs_mono_ns() > run->search->deadline_ns) {
-        run->error = TEMPO_TIMEOUT;
-        return;
-    }
-    obs_arena_reset(arena);
-    r = tempo_spans_find(run->search->store, run->search->tenant, candidate->trace_id, &spans);
-    if (r == TEMPO_TOO_MUCH || r == -ENOMEM)
-        run->traces_skipped++; /* said in the answer: one giant must not hide all others */
-    else if (r != 0)
-        run->error = r;
-    else
-        judge(run, spans.list, spans.count, arena, true);
-    tempo_spans_done(&spans);
-}
-
-/* ---- many at once ---- */
-
-struct gathering {
+struct round {
     struct run *run;
     struct tempo_spans spans;
+    uint64_t *order;            /* candidate << 32 | span: by candidate, newest first */
+    struct span_view *together; /* of one trace */
 };
 
-static enum store_next gather_span(const struct span_view *span, void *userdata)
+static enum store_next fetch_span(const struct span_view *span, void *userdata)
 {
-    struct gathering *gathering = userdata;
+    struct round *round = userdata;
 
-    if (is_late(gathering->run))
+    if (is_late(round->run))
         return STORE_STOP;
-    if (*find_slot(gathering->run, span->trace_id) == 0)
-        return STORE_GO_ON;
-    return tempo_spans_add(&gathering->spans, span) == 0 ? STORE_GO_ON : STORE_STOP;
+    if (round->spans.count == TRACEQL_SPANS_MAX)
+        round->spans.error = -ENOMEM;
+    return tempo_spans_add(&round->spans, span) == 0 ? STORE_GO_ON : STORE_STOP;
 }
 
-static int by_trace(const void *a, const void *b)
+static int by_bytes(const void *a, const void *b)
 {
-    return memcmp(((const struct span_view *)a)->trace_id, ((const struct span_view *)b)->trace_id,
-                  16);
+    return memcmp(a, b, 16);
 }
 
-static void mark_matching(struct run *run, const struct tempo_spans *spans, struct obs_arena *arena)
+static void fetch(struct round *round, size_t from, size_t until)
 {
-    if (spans->count > 0)
-        qsort(spans->list, spans->count, sizeof(*spans->list), by_trace);
-    for (size_t start = 0, end; start < spans->count && run->error == 0; start = end) {
-        struct candidate *candidate =
-            &run->candidates[*find_slot(run, spans->list[start].trace_id) - 1];
+    struct run *run = round->run;
+    uint8_t(*ids)[16] = reallocarray(NULL, until - from, sizeof(*ids));
+    int r = -ENOMEM;
 
-        for (end = start + 1;
-             end < spans->count && by_trace(&spans->list[start], &spans->list[end]) == 0;)
-            end++;
-        obs_arena_reset(arena);
-        if (end - start > TRACEQL_SPANS_MAX)
-            run->traces_skipped++;
-        else
-            candidate->is_matching = judge(run, &spans->list[start], end - start, arena, false);
+    if (ids) {
+        for (size_t i = from; i < until; i++)
+            memcpy(ids[i - from], run->candidates[i].trace_id, 16);
+        qsort(ids, until - from, sizeof(*ids), by_bytes);
+        r = store_find_traces(run->search->store, run->search->tenant, (const uint8_t(*)[16])ids,
+                              until - from, fetch_span, round);
     }
-}
-
-/* Return: 0, -ENOMEM (too many for a round: try fewer), or run->error is set. */
-static int gather_round(struct run *run, size_t from, size_t until, struct obs_arena *arena)
-{
-    const struct tempo_search *search = run->search;
-    OBS_CLEANUP(obs_arena_freep) struct obs_arena *room = NULL;
-    struct gathering gathering = {.run = run, .spans.only = search->query};
-    struct span_hints hints = {.from_ns = search->range.from_ns,
-                               .until_ns = search->range.until_ns};
-    int r = obs_arena_new(TEMPO_GATHER_BYTES_MAX, &room);
-
-    if (r < 0) {
-        run->error = r;
-        return 0;
-    }
-    gathering.spans.arena = room;
-    hints.from_ns = hints.from_ns > MARGIN_NS ? hints.from_ns - MARGIN_NS : 0;
-    hints.until_ns += MARGIN_NS;
-    index_candidates(run, from, until);
-    r = store_scan_spans(search->store, search->tenant, &hints, gather_span, &gathering);
+    free(ids);
     if (run->error == 0 && r < 0)
         run->error = r;
-    r = gathering.spans.error;
-    if (run->error == 0 && r == 0)
-        mark_matching(run, &gathering.spans, arena);
-    tempo_spans_done(&gathering.spans);
-    return r;
 }
 
-static void judge_together(struct run *run, size_t from, struct obs_arena *arena)
+static int by_number(const void *a, const void *b)
 {
-    size_t round = ROUND_MAX;
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
 
-    while (from < run->candidate_count && run->result_count < run->search->limit &&
-           run->error == 0) {
-        size_t until = run->candidate_count - from > round ? from + round : run->candidate_count;
+    return (x > y) - (x < y);
+}
 
-        if (gather_round(run, from, until, arena) < 0) {
-            round /= 4;
-            if (round < ROUND_MIN)
-                run->error = -ENOMEM;
-            continue;
-        }
-        for (; from < until && run->result_count < run->search->limit && run->error == 0; from++) {
-            if (run->candidates[from].is_matching)
-                judge_one(run, &run->candidates[from], arena);
-        }
+static bool sort_round(struct round *round, size_t from, size_t until)
+{
+    size_t count = round->spans.count;
+
+    round->order = reallocarray(NULL, count + 1, sizeof(*round->order));
+    round->together = reallocarray(NULL, count + 1, sizeof(*round->together));
+    if (!round->order || !round->together)
+        return false;
+    index_candidates(round->run, from, until);
+    for (size_t i = 0; i < count; i++)
+        round->order[i] = (uint64_t)*find_slot(round->run, round->spans.list[i].trace_id) << 32 | i;
+    qsort(round->order, count, sizeof(*round->order), by_number);
+    return true;
+}
+
+static void judge_round(struct round *round, struct obs_arena *arena)
+{
+    struct run *run = round->run;
+    size_t end;
+
+    for (size_t start = 0;
+         start < round->spans.count && run->error == 0 && run->result_count < run->search->limit;
+         start = end) {
+        size_t count = 0;
+
+        for (end = start;
+             end < round->spans.count && round->order[end] >> 32 == round->order[start] >> 32;
+             end++)
+            round->together[count++] = round->spans.list[round->order[end] & UINT32_MAX];
+        obs_arena_reset(arena);
+        judge(run, round->together, count, arena);
     }
+}
+
+/* Return: 0, -ENOMEM (the traces together are too large), or run->error is set. */
+static int run_round(struct run *run, size_t from, size_t until, struct obs_arena *arena)
+{
+    OBS_CLEANUP(obs_arena_freep) struct obs_arena *room = NULL;
+    struct round round = {.run = run, .spans.only = run->search->query};
+    int r;
+
+    if (obs_mono_ns() > run->search->deadline_ns)
+        run->error = TEMPO_TIMEOUT;
+    else
+        run->error = obs_arena_new(TEMPO_GATHER_BYTES_MAX, &room);
+    if (run->error != 0)
+        return 0;
+    round.spans.arena = room;
+    fetch(&round, from, until);
+    r = round.spans.error;
+    if (run->error == 0 && r == 0 && !sort_round(&round, from, until))
+        run->error = -ENOMEM;
+    if (run->error == 0 && r == 0)
+        judge_round(&round, arena);
+    tempo_spans_done(&round.spans);
+    free(round.order);
+    free(round.together);
+    return r;
 }
 
 static void judge_candidates(struct run *run)
 {
     OBS_CLEANUP(obs_arena_freep) struct obs_arena *arena = NULL;
-    size_t at = 0;
+    size_t from = 0, size = run->search->limit > ROUND_FIRST ? run->search->limit : ROUND_FIRST;
+    size_t most = ROUND_MAX; /* that fit into memory together */
 
-    if (obs_arena_new(TEMPO_TRACE_BYTES_MAX, &arena) < 0) {
+    if (obs_arena_new(TEMPO_TRACE_BYTES_MAX, &arena) < 0)
         run->error = -ENOMEM;
-        return;
+    while (from < run->candidate_count && run->result_count < run->search->limit &&
+           run->error == 0) {
+        size_t left = run->candidate_count - from, count = left < size ? left : size;
+
+        if (run_round(run, from, from + count, arena) == 0) {
+            from += count;
+            size = size * 4 < most ? size * 4 : most;
+        } else if (count > 1) {
+            size = most = (count + 1) / 2;
+        } else { /* said in the answer: one giant must not hide all others */
+            run->traces_skipped++;
+            from++;
+        }
     }
-    for (; at < run->candidate_count && at < LOOK_UPS_MAX + run->result_count &&
-           run->result_count < run->search->limit && run->error == 0;
-         at++)
-        judge_one(run, &run->candidates[at], arena);
-    judge_together(run, at, arena);
     if (run->error == 0 && run->result_count < run->search->limit &&
         run->candidate_count >= CANDIDATES_MAX) {
         obs_reason_set(run->why,
-                       "more than %d traces would have to be judged: narrow the time range "
-                       "or add a condition",
+                       "more than %d traces would have to be judged: narrow the time range or add "
+                       "a condition",
                        CANDIDATES_MAX);
         run->error = TEMPO_TOO_MUCH;
     }

@@ -688,7 +688,7 @@ static int parse(const char *text, size_t size, struct traceql_node *(*rule)(str
 {
     OBS_CLEANUP(traceql_query_freep) struct traceql_query *query = NULL;
     struct parser parser = {.why = reterr_reason};
-    struct text_view copy = {.size = size};
+    char *copy;
     size_t count;
     int r;
 
@@ -700,11 +700,14 @@ static int parse(const char *text, size_t size, struct traceql_node *(*rule)(str
     r = traceql_query_new(&query);
     if (r < 0)
         return r;
-    copy.text = obs_arena_strndup(query->arena, text, size);
-    if (!copy.text)
+    copy = obs_arena_alloc(query->arena, size + 1);
+    if (!copy)
         return -ENOMEM;
+    if (size > 0)
+        memcpy(copy, text, size);
     parser.query = query;
-    r = traceql_lex(copy, query->arena, &parser.tokens, &count, reterr_reason);
+    r = traceql_lex((struct text_view){copy, size}, query->arena, &parser.tokens, &count,
+                    reterr_reason);
     if (r != 0)
         return r;
     query->root = rule(&parser);

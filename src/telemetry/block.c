@@ -96,6 +96,12 @@ bool filter_cell_has(const uint8_t cell[FILTER_CELL], uint64_t hash)
     return true;
 }
 
+bool filter_has(const uint8_t *filter, uint32_t cells, uint64_t hash)
+{
+    return cells > 0 &&
+           filter_cell_has(filter + cell_of(hash + (hash == 0), cells) * FILTER_CELL, hash);
+}
+
 int block_add_filter(struct block_writer *w, struct block_hashes *hashes, unsigned bits_per_key,
                      uint32_t *ret_cells)
 {
@@ -246,19 +252,17 @@ int block_load(struct block_reader *r, unsigned section)
     return 0;
 }
 
-bool block_filter_has(struct block_reader *r, bool of_traces, uint64_t hash)
+bool block_has_value(struct block_reader *r, uint64_t hash)
 {
-    uint64_t offset = section_offset(&r->info, BLOCK_SECTIONS);
-    uint32_t cells = of_traces ? r->info.trace_cells : r->info.value_cells;
+    uint64_t offset =
+        section_offset(&r->info, BLOCK_SECTIONS) + (uint64_t)r->info.trace_cells * FILTER_CELL;
     uint8_t cell[FILTER_CELL];
 
-    if (cells == 0)
+    if (r->info.value_cells == 0)
         return false;
-    if (!of_traces)
-        offset += (uint64_t)r->info.trace_cells * FILTER_CELL;
     /* What cannot be asked is looked at. */
     return read_all(r->fd, cell, sizeof(cell),
-                    offset + cell_of(hash + (hash == 0), cells) * FILTER_CELL) < 0 ||
+                    offset + cell_of(hash + (hash == 0), r->info.value_cells) * FILTER_CELL) < 0 ||
            filter_cell_has(cell, hash);
 }
 

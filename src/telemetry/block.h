@@ -9,7 +9,12 @@
 #include "telemetry/head_row.h"
 #include "telemetry/store_set.h"
 
-enum { BLOCK_ROWS_MAX = 8192, BLOCK_SECTIONS = 4, FILTER_CELL = 64 };
+enum {
+    BLOCK_ROWS_MAX = 8192,
+    BLOCK_SPANS = 2048, /* of a block of spans: a look-up by trace reads it whole */
+    BLOCK_SECTIONS = 4,
+    FILTER_CELL = 64
+};
 enum { SPANS_IDS, SPANS_CORE, SPANS_ATTRIBUTES, SPANS_EXTRA };
 enum { LINES_STREAMS, LINES_CORE, LINES_TEXT, LINES_METADATA };
 
@@ -85,6 +90,7 @@ void block_sets_done(struct block_sets *sets);
 uint64_t block_trace_hash(const uint8_t trace_id[16]);
 uint64_t block_value_hash(struct text_view name, const struct value *value);
 extern const struct text_view BLOCK_NAME_KEY, BLOCK_SERVICE_KEY; /* names that no attribute has */
+bool filter_has(const uint8_t *filter, uint32_t cells, uint64_t hash);
 bool filter_cell_has(const uint8_t cell[FILTER_CELL], uint64_t hash);
 
 /* ---- reading ---- */
@@ -150,7 +156,7 @@ void block_reader_done(struct block_reader *r);
 void block_reader_open(struct block_reader *r, int fd, const struct block_info *info);
 /* Read and check a section. Return: 0, -errno, -EBADMSG (damaged). */
 int block_load(struct block_reader *r, unsigned section);
-bool block_filter_has(struct block_reader *r, bool of_traces, uint64_t hash);
+bool block_has_value(struct block_reader *r, uint64_t hash); /* asks its filter, on disk */
 
 int block_parse_ids(struct block_reader *r);  /* trace_ids, trace_refs, span_ids, parents */
 int block_parse_core(struct block_reader *r); /* times, names, origins */

@@ -279,7 +279,7 @@ int block_parse_ids(struct block_reader *r)
     r->trace_count = bytes_get_count(&in);
     r->trace_ids = bytes_get(&in, r->trace_count * 16);
     r->span_ids = bytes_get(&in, count * 8);
-    if (!r->span_ids || !r->trace_ids)
+    if (!r->span_ids || !r->trace_ids || r->trace_count > count)
         return -EBADMSG;
     for (size_t i = 0; i < count; i++) {
         uint64_t ago = bytes_get_varint(&in);

@@ -53,17 +53,19 @@ void head_add(struct head *head, struct row_batch *batch)
 
 int head_note_streams(struct head *head, const struct row_batch *batch, size_t limit)
 {
-    size_t offset = 0;
+    struct text_view key;
+    size_t offset = 0, fresh = 0;
     uint64_t hash;
+    bool is_new;
 
-    while (row_next_stream(batch, &offset, &hash)) {
-        struct text_view key = {(const char *)&hash, sizeof(hash)};
-        bool is_new;
-
+    key = (struct text_view){(const char *)&hash, sizeof(hash)};
+    while (row_next_stream(batch, &offset, &hash))
+        fresh += !store_set_has(&head->streams, key);
+    if (head->streams.count + fresh > limit)
+        return -E2BIG; /* and nothing of the batch is noted */
+    offset = 0;
+    while (fresh > 0 && row_next_stream(batch, &offset, &hash))
         if (store_set_put(&head->streams, key, &is_new) == STORE_SET_NONE)
             return -ENOMEM;
-        if (is_new && head->streams.count > limit)
-            return -E2BIG;
-    }
     return 0;
 }

@@ -20,6 +20,13 @@ _Static_assert(sizeof(struct trailer) == 64, "the trailer is a disk format");
 
 /* ---- life ---- */
 
+static void filters_free(uint8_t **filters, size_t count)
+{
+    for (size_t i = 0; filters && i < count; i++)
+        free(filters[i]);
+    free(filters);
+}
+
 struct segment *segment_ref(struct segment *segment)
 {
     atomic_fetch_add(&segment->references, 1);
@@ -32,6 +39,7 @@ struct segment *segment_unref(struct segment *segment)
         return NULL;
     if (atomic_load(&segment->is_dropped))
         unlink(segment->path);
+    filters_free(atomic_load(&segment->trace_filters), segment->block_count);
     free(segment->path);
     free(segment->blocks);
     free(segment);
@@ -124,10 +132,11 @@ static int put_rows(struct output *out, struct block_writer *w, const struct hea
 {
     OBS_CLEANUP(obs_freep) struct block_row *rows = NULL;
     size_t count = 0;
+    size_t most = what == ROW_SPANS ? BLOCK_SPANS : BLOCK_ROWS_MAX;
     int r = sorted_rows(head, batch_count, what, &rows, &count);
 
-    for (size_t i = 0; r == 0 && i < count; i += BLOCK_ROWS_MAX) {
-        size_t size = count - i < BLOCK_ROWS_MAX ? count - i : BLOCK_ROWS_MAX;
+    for (size_t i = 0; r == 0 && i < count; i += most) {
+        size_t size = count - i < most ? count - i : most;
 
         r = what == ROW_SPANS ? block_write_spans(w, rows + i, size)
                               : block_write_lines(w, rows + i, size);
@@ -267,4 +276,43 @@ int segment_open(const char *path, uint64_t generation, struct segment **ret_seg
         return r;
     *ret_segment = OBS_TAKE(s);
     return 0;
+}
+
+/* ---- trace filters ---- */
+
+static uint8_t **filters_read(const struct segment *s, int fd)
+{
+    uint8_t **filters = calloc(s->block_count + 1, sizeof(*filters));
+    bool is_good = filters != NULL;
+
+    for (size_t i = 0; is_good && i < s->block_count; i++) {
+        const struct block_info *info = &s->blocks[i];
+        size_t size = (size_t)info->trace_cells * FILTER_CELL;
+        uint64_t offset = info->offset;
+
+        for (size_t k = 0; k < BLOCK_SECTIONS; k++)
+            offset += info->sections[k].stored_size;
+        filters[i] = malloc(size + 1);
+        is_good = filters[i] && read_at(fd, filters[i], size, offset);
+    }
+    if (is_good)
+        return filters;
+    filters_free(filters, s->block_count);
+    return NULL;
+}
+
+bool segment_has_trace(struct segment *s, int fd, size_t block, uint64_t hash)
+{
+    uint8_t **filters = atomic_load(&s->trace_filters), **none = NULL;
+
+    if (!filters) {
+        filters = filters_read(s, fd);
+        if (!filters)
+            return true; /* what cannot be asked is looked at */
+        if (!atomic_compare_exchange_strong(&s->trace_filters, &none, filters)) {
+            filters_free(filters, s->block_count);
+            filters = none;
+        }
+    }
+    return filter_has(filters[block], s->blocks[block].trace_cells, hash);
 }

@@ -16,7 +16,10 @@ struct segment {
     uint64_t generation, min_ns, max_ns, span_count, line_count, size_bytes;
     struct block_info *blocks;
     size_t block_count;
+    _Atomic(uint8_t **) trace_filters; /* one per block; read when first asked for */
 };
+/* May block @block have spans of the trace? @fd: of the segment's file. */
+bool segment_has_trace(struct segment *segment, int fd, size_t block, uint64_t hash);
 
 /* Write @head's rows (all batches up to @batch_count that are not dead) to @path: complete and
  * synced, or not there. Return: 0 or -errno. */

@@ -43,6 +43,7 @@ struct store *store_free(struct store *store)
     if (!store)
         return NULL;
     store_seal_stop(store);
+    store_cache_done(&store->cache);
     for (; store->tenants; store->tenants = next) {
         next = store->tenants->next;
         tenant_free(store->tenants);
@@ -65,6 +66,7 @@ int store_open(const struct store_options *options, struct store **ret_store,
     if (!store)
         return -ENOMEM;
     pthread_rwlock_init(&store->lock, NULL);
+    store_cache_init(&store->cache);
     pthread_mutex_init(&store->work_mutex, NULL);
     pthread_mutex_init(&store->seal_mutex, NULL);
     pthread_cond_init(&store->seal_wanted, NULL);

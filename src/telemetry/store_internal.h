@@ -9,6 +9,7 @@
  */
 #include "telemetry/segment.h"
 #include "telemetry/store.h"
+#include "telemetry/store_cache.h"
 #include "telemetry/store_set.h"
 #include "telemetry/wal.h"
 #include <pthread.h>
@@ -36,6 +37,7 @@ struct store {
     size_t tenant_count;
     atomic_size_t head_bytes; /* active and being sealed */
     atomic_uint_fast64_t damaged_segments, damaged_blocks, dropped_segments;
+    struct store_cache cache;
     atomic_int seal_error; /* of the latest try; 0: none */
 
     pthread_t sealer; /* store_seal.c */

@@ -15,7 +15,7 @@
 #include <time.h>
 
 #define HEAD_AGE_MAX_NS (30ULL * 60 * OBS_NS_PER_SECOND)
-#define HEAD_BYTES_IDLE (1 << 20)
+#define CACHE_AGE_MAX_NS (60 * OBS_NS_PER_SECOND)
 
 /* ---- rotate ---- */
 
@@ -243,6 +243,14 @@ static bool step(struct store *store)
     return r == 0;
 }
 
+static void forget_unused(struct store *store)
+{
+    uint64_t now = obs_mono_ns();
+
+    if (now > CACHE_AGE_MAX_NS)
+        store_cache_expire(&store->cache, now - CACHE_AGE_MAX_NS);
+}
+
 static void *run(void *userdata)
 {
     struct store *store = userdata;
@@ -257,6 +265,7 @@ static void *run(void *userdata)
         pthread_mutex_lock(&store->work_mutex);
         has_more = step(store);
         retain(store);
+        forget_unused(store);
         pthread_mutex_unlock(&store->work_mutex);
         pthread_mutex_lock(&store->seal_mutex);
         if (has_more || store->is_closing || store->is_kicked) {

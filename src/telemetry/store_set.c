@@ -53,6 +53,22 @@ static bool grow(struct store_set *set)
     return true;
 }
 
+bool store_set_has(const struct store_set *set, struct text_view text)
+{
+    uint64_t hash = bytes_hash(text.text, text.size, 0);
+
+    if (set->count == 0)
+        return false;
+    for (size_t slot = hash & (set->slot_count - 1); set->slots[slot] != 0;
+         slot = (slot + 1) & (set->slot_count - 1)) {
+        const struct store_set_entry *entry = &set->entries[set->slots[slot] - 1];
+
+        if (entry->hash == hash && text_equal(entry->text, text))
+            return true;
+    }
+    return false;
+}
+
 uint32_t store_set_put(struct store_set *set, struct text_view text, bool *ret_is_new)
 {
     uint64_t hash = bytes_hash(text.text, text.size, 0);

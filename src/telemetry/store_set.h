@@ -23,5 +23,6 @@ struct store_set {
 
 void store_set_done(struct store_set *set);
 void store_set_clear(struct store_set *set); /* keeps the memory */
+bool store_set_has(const struct store_set *set, struct text_view text);
 /* Return: its number, or STORE_SET_NONE when there is no memory. */
 uint32_t store_set_put(struct store_set *set, struct text_view text, bool *ret_is_new);

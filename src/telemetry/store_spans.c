@@ -12,6 +12,7 @@ struct span_read {
     store_span_fn *fn;
     void *userdata;
     struct row_scratch scratch;
+    bool is_wanted[BLOCK_ROWS_MAX]; /* of a block's traces */
 };
 
 static int compare_ids(const void *a, const void *b)
@@ -75,22 +76,17 @@ static bool is_possible(struct span_read *read, struct block_reader *block)
     const struct span_hints *hints = read->hints;
     struct value text = {.type = VALUE_TEXT};
 
-    for (size_t i = 0; !hints && i < read->trace_count; i++)
-        if (block_filter_has(block, true, block_trace_hash(read->trace_ids[i])))
-            return true;
     if (!hints)
-        return false;
+        return true; /* the filter of traces has been asked */
     text.is.text = hints->service;
     if (hints->service.size > 0 &&
-        !block_filter_has(block, false, block_value_hash(BLOCK_SERVICE_KEY, &text)))
+        !block_has_value(block, block_value_hash(BLOCK_SERVICE_KEY, &text)))
         return false;
     text.is.text = hints->name;
-    if (hints->name.size > 0 &&
-        !block_filter_has(block, false, block_value_hash(BLOCK_NAME_KEY, &text)))
+    if (hints->name.size > 0 && !block_has_value(block, block_value_hash(BLOCK_NAME_KEY, &text)))
         return false;
     return hints->equals.name.size == 0 ||
-           block_filter_has(block, false,
-                            block_value_hash(hints->equals.name, &hints->equals.value));
+           block_has_value(block, block_value_hash(hints->equals.name, &hints->equals.value));
 }
 
 /* Does the row pass what can be asked without its attributes? */
@@ -100,8 +96,7 @@ static bool block_row_is_wanted(const struct span_read *read, const struct block
     const struct span_hints *hints = read->hints;
 
     if (!hints)
-        return is_wanted_trace(read,
-                               block->trace_ids + (size_t)block->trace_refs[i] * 16);
+        return read->is_wanted[block->trace_refs[i]];
     return times_fit(block->times[i], block->ends[i], hints) &&
            (hints->service.size == 0 ||
             text_equal(block->origins[block->origin_refs[i]].service, hints->service)) &&
@@ -116,6 +111,8 @@ static int read_block(struct span_read *read, struct block_reader *block)
     if (!is_possible(read, block))
         return STORE_GO_ON;
     r = read->hints ? block_parse_core(block) : block_parse_ids(block);
+    for (size_t i = 0; r == 0 && !read->hints && i < block->trace_count; i++)
+        read->is_wanted[i] = is_wanted_trace(read, block->trace_ids + i * 16);
     for (size_t i = 0; r == 0 && i < block->info.count; i++) {
         if (!block_row_is_wanted(read, block, i))
             continue;
@@ -178,18 +175,53 @@ static int make_sources(const struct span_read *read, const struct snapshot *sna
     return 0;
 }
 
-static int read_source(struct span_read *read, struct snapshot *snapshot,
-                       struct block_reader *block, const struct span_source *source)
+static bool segment_block_is_possible(const struct span_read *read, struct segment *segment,
+                                      size_t block, int fd)
 {
+    for (size_t i = 0; i < read->trace_count; i++)
+        if (segment_has_trace(segment, fd, block, block_trace_hash(read->trace_ids[i])))
+            return true;
+    return false;
+}
+
+/* Look-ups by trace share parsed blocks; scans, which go through many, use one of their own. */
+static int read_segment_block(struct span_read *read, struct snapshot *snapshot,
+                              struct block_reader *own, const struct span_source *source, int fd)
+{
+    struct segment *segment = snapshot->segments[source->segment];
+    struct store_cache *cache = &snapshot->store->cache;
+    struct block_reader *shared;
+    int r;
+
+    if (read->hints) {
+        block_reader_open(own, fd, &segment->blocks[source->block]);
+        return read_block(read, own);
+    }
+    if (!segment_block_is_possible(read, segment, source->block, fd))
+        return STORE_GO_ON;
+    shared = store_cache_take(cache, segment, source->block, fd);
+    if (!shared)
+        return -ENOMEM;
+    r = read_block(read, shared);
+    store_cache_give(cache, segment, source->block, shared, r >= 0);
+    return r;
+}
+
+static int read_source(struct span_read *read, struct snapshot *snapshot, struct block_reader *own,
+                       const struct span_source *source)
+{
+    struct segment *segment;
     int r;
 
     if (source->batch)
         return read_batch(read, source->batch);
+    segment = snapshot->segments[source->segment];
+    if (!read->hints && atomic_load(&segment->trace_filters) &&
+        !segment_block_is_possible(read, segment, source->block, -1))
+        return STORE_GO_ON; /* without opening the file */
     r = snapshot_file(snapshot, source->segment);
-    if (r >= 0) {
-        block_reader_open(block, r, &snapshot->segments[source->segment]->blocks[source->block]);
-        r = read_block(read, block);
-    }
+    if (r >= 0)
+        r = read_segment_block(read, snapshot, own, source, r);
     if (r >= 0 || r == -ENOMEM || r == -EMFILE)
         return r;
     snapshot_damaged(snapshot, source->segment, r);

@@ -82,7 +82,7 @@ static const char *redis_time(const char *line, size_t size)
     while (digits < size && isdigit((unsigned char)line[digits]))
         digits++;
     return digits > 0 && size - digits >= 28 && line[digits] == ':' &&
-                   strchr("MSXC", line[digits + 1]) && line[digits + 2] == ' '
+                   memchr("MSXC", line[digits + 1], 4) && line[digits + 2] == ' '
                ? line + digits + 3
                : NULL;
 }
@@ -95,7 +95,7 @@ static bool level_of_redis(const char *line, size_t size, enum obs_log_level *re
     if (!mark || (size_t)(mark - line) + 6 > size || mark[4] != ' ')
         return false;
     *ret_level = mark[5] == '#' ? OBS_LOG_WARN : mark[5] == '.' ? OBS_LOG_DEBUG : OBS_LOG_INFO;
-    return strchr("#*-.", mark[5]) != NULL;
+    return memchr("#*-.", mark[5], 4) != NULL;
 }
 
 /* PostgreSQL: "ERROR:  ", and what others shout: "ERROR REPORT". */
@@ -105,7 +105,7 @@ static bool level_in_capitals(const char *line, size_t size, enum obs_log_level 
 
     for (size_t i = 0, word; i < size; i += word + 1) {
         word = 0;
-        while (i + word < size && strchr(CAPITALS, line[i + word]) && line[i + word])
+        while (i + word < size && memchr(CAPITALS, line[i + word], sizeof(CAPITALS) - 1))
             word++;
         if (word > 2 && (i == 0 || !isalnum((unsigned char)line[i - 1])) &&
             (i + word == size || !isalnum((unsigned char)line[i + word])) &&

@@ -222,7 +222,7 @@ static void keep_member(const struct ship_member *m, void *userdata)
 static bool is_service(struct span s)
 {
     for (size_t i = 0; i < s.size; i++)
-        if (!isalnum((unsigned char)s.text[i]) && !strchr("-_.", s.text[i]))
+        if (!isalnum((unsigned char)s.text[i]) && !memchr("-_.", s.text[i], 3))
             return false;
     return s.size > 0 && s.size < SHIP_SERVICE_SIZE;
 }

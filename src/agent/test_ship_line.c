@@ -84,6 +84,16 @@ static void trusts_nothing_in_a_line_that_is_cut_or_odd(void **state)
     }
 }
 
+static void a_service_of_nul_bytes_is_none(void **state)
+{
+    static const char TEXT[] = "{\"service\":\"\0\0\"}";
+    struct unit unit = unit_of("web", UNIT_LOG_TENANTS_OWN);
+    struct ship_line line;
+
+    ship_line_read(TEXT, sizeof(TEXT) - 1, &unit, NOW_NS, &line);
+    assert_string_equal(line.service, "web");
+}
+
 static void ids_of_another_form_are_left_out(void **state)
 {
     struct ship_line line = read_own("{\"trace_id\":\"4BF92F3577B34DA6A3CE929D0E0E4736\","
@@ -179,6 +189,7 @@ int main(void)
         cmocka_unit_test(takes_service_level_time_and_trace_from_a_line),
         cmocka_unit_test(takes_the_milliseconds_of_nginx),
         cmocka_unit_test(trusts_nothing_in_a_line_that_is_cut_or_odd),
+        cmocka_unit_test(a_service_of_nul_bytes_is_none),
         cmocka_unit_test(ids_of_another_form_are_left_out),
         cmocka_unit_test(a_database_belongs_to_the_tenant_whose_role_works_in_it),
         cmocka_unit_test(postgresql_names_database_and_severity),

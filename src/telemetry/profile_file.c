@@ -270,12 +270,11 @@ struct survey {
 static int survey_frames(struct profile_reader *reader, struct survey *s)
 {
     struct profile_frame frame;
-    struct profile_bytes payload;
     int r;
 
     s->good = profile_reader_offset(reader);
     while ((r = profile_reader_next(reader, &frame)) == PROFILE_READ_OK) {
-        r = profile_reader_payload(reader, &payload);
+        r = profile_reader_check(reader);
         if (r != 0)
             break;
         s->good = profile_reader_offset(reader);
@@ -295,7 +294,6 @@ static bool has_frame_behind(const char *path, uint64_t from, uint64_t size)
     OBS_CLEANUP(obs_buffer_done) struct obs_buffer all = OBS_BUFFER_INIT(1u << 30);
     OBS_CLEANUP(profile_reader_freep) struct profile_reader *reader = NULL;
     struct profile_frame frame;
-    struct profile_bytes payload;
     const char *at, *end;
 
     if (obs_file_read(path, &all) < 0 || all.size <= from ||
@@ -304,8 +302,7 @@ static bool has_frame_behind(const char *path, uint64_t from, uint64_t size)
     end = all.data + all.size;
     for (at = all.data + from + 1; (at = memmem(at, (size_t)(end - at), "OBPF", 4)); at++) {
         profile_reader_seek(reader, (uint64_t)(at - all.data));
-        if (profile_reader_next(reader, &frame) == 0 &&
-            profile_reader_payload(reader, &payload) == 0)
+        if (profile_reader_next(reader, &frame) == 0 && profile_reader_check(reader) == 0)
             return true;
     }
     return false;

@@ -117,6 +117,7 @@ struct profile_reader {
     struct profile_frame frame;
     uint8_t header[PROFILE_FRAME_HEADER];
     uint8_t *window, *raw;
+    ZSTD_DCtx *unpacker;
     uint64_t window_at;
     size_t window_size, window_room, raw_room;
 };
@@ -129,6 +130,7 @@ struct profile_reader *profile_reader_free(struct profile_reader *reader)
         close(reader->fd);
     free(reader->window);
     free(reader->raw);
+    ZSTD_freeDCtx(reader->unpacker);
     free(reader);
     return NULL;
 }
@@ -265,27 +267,43 @@ int profile_reader_next(struct profile_reader *reader, struct profile_frame *ret
     return PROFILE_READ_OK;
 }
 
+/* The stored bytes, with the right checksum. */
+static int stored_payload(struct profile_reader *reader, const uint8_t **ret_stored)
+{
+    const struct profile_frame *frame = &reader->frame;
+    int r = view(reader, frame->offset + PROFILE_FRAME_HEADER, frame->stored_size, ret_stored);
+
+    if (r == 0 && checksum(reader->header, *ret_stored, frame->stored_size) != frame->crc)
+        r = PROFILE_READ_DAMAGED;
+    return r;
+}
+
+int profile_reader_check(struct profile_reader *reader)
+{
+    const uint8_t *stored;
+
+    return stored_payload(reader, &stored);
+}
+
 int profile_reader_payload(struct profile_reader *reader, struct profile_bytes *ret_payload)
 {
     const struct profile_frame *frame = &reader->frame;
     const uint8_t *stored = NULL;
-    int r = view(reader, frame->offset + PROFILE_FRAME_HEADER, frame->stored_size, &stored);
+    int r = stored_payload(reader, &stored);
 
-    if (r != 0)
-        return r;
-    if (checksum(reader->header, stored, frame->stored_size) != frame->crc)
-        return PROFILE_READ_DAMAGED;
-    if (frame->stored_size < frame->raw_size) {
-        r = make_room(&reader->raw, &reader->raw_room, frame->raw_size);
-        if (r < 0)
-            return r;
-        if (ZSTD_decompress(reader->raw, frame->raw_size, stored, frame->stored_size) !=
-            frame->raw_size)
-            return PROFILE_READ_DAMAGED;
+    if (r == 0 && frame->stored_size < frame->raw_size) {
+        if (!reader->unpacker)
+            reader->unpacker = ZSTD_createDCtx();
+        r = reader->unpacker ? make_room(&reader->raw, &reader->raw_room, frame->raw_size)
+                             : -ENOMEM;
+        if (r == 0 && ZSTD_decompressDCtx(reader->unpacker, reader->raw, frame->raw_size, stored,
+                                          frame->stored_size) != frame->raw_size)
+            r = PROFILE_READ_DAMAGED;
         stored = reader->raw;
     }
-    *ret_payload = (struct profile_bytes){stored, stored + frame->raw_size};
-    return PROFILE_READ_OK;
+    if (r == 0)
+        *ret_payload = (struct profile_bytes){stored, stored + frame->raw_size};
+    return r;
 }
 
 bool profile_varint_take(struct profile_bytes *bytes, uint64_t *ret_value)

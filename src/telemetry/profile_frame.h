@@ -53,6 +53,7 @@ struct profile_reader *profile_reader_free(struct profile_reader *reader);
 int profile_reader_next(struct profile_reader *reader, struct profile_frame *ret_frame);
 /* The payload of the frame that next() gave, checked and unpacked; good until the next call. */
 int profile_reader_payload(struct profile_reader *reader, struct profile_bytes *ret_payload);
+int profile_reader_check(struct profile_reader *reader); /* its checksum alone */
 /* Where the next frame begins: all before it has been taken. */
 uint64_t profile_reader_offset(const struct profile_reader *reader);
 void profile_reader_seek(struct profile_reader *reader, uint64_t offset);

@@ -137,8 +137,7 @@ static struct grouped *sort_by(struct traceql_execution *x, const struct traceql
         struct traceql_value value = traceql_evaluate(node->a, &context);
 
         if (value.type == TRACEQL_STRING && is_in_context(&context, value.is.text.text)) {
-            value.is.text.text =
-                obs_arena_copy(x->arena, value.is.text.text, value.is.text.size);
+            value.is.text.text = obs_arena_copy(x->arena, value.is.text.text, value.is.text.size);
             if (!value.is.text.text)
                 list = NULL;
         }

@@ -220,7 +220,7 @@ static bool add_flat(struct reader *r, size_t key_size, struct text_view value)
         name = obs_arena_printf(r->arena, "_%.*s", (int)key_size, r->key);
         key_size++;
     } else {
-        name = obs_arena_strndup(r->arena, r->key, key_size);
+        name = obs_arena_copy(r->arena, r->key, key_size);
     }
     return (name &&
             logql_extract_add(r->labels, (struct text_view){name, key_size}, value, r->arena)) ||

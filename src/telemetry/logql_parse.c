@@ -645,7 +645,7 @@ static int start(struct logql_parser *p, struct logql_query *query, const char *
     r = obs_arena_new(QUERY_MEMORY_MAX, &query->arena);
     if (r < 0)
         return r;
-    text = obs_arena_strndup(query->arena, text, size);
+    text = obs_arena_copy(query->arena, text, size);
     if (!text)
         return -ENOMEM;
     logql_lexer_init(&p->lexer, (struct text_view){text, size}, query->arena);

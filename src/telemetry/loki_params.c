@@ -32,8 +32,8 @@ static int add_pairs(struct obs_http_request *request, struct loki_params *param
         equals = memchr(at, '=', (size_t)(stop - at));
         name_size = (size_t)((equals ? equals : stop) - at);
         value_size = equals ? (size_t)(stop - equals - 1) : 0;
-        name = obs_arena_strndup(obs_http_arena(request), at, name_size);
-        value = obs_arena_strndup(obs_http_arena(request), equals ? equals + 1 : "", value_size);
+        name = obs_arena_copy(obs_http_arena(request), at, name_size);
+        value = obs_arena_copy(obs_http_arena(request), equals ? equals + 1 : "", value_size);
         if (params->count == LOKI_PARAMS_MAX || !name || !value ||
             obs_text_percent_decode(name, name_size, true, name, name_size + 1, NULL) != 0 ||
             obs_text_percent_decode(value, value_size, true, value, value_size + 1, NULL) != 0) {

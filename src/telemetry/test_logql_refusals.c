@@ -196,6 +196,21 @@ static void survives_hostile_json(void **state)
     free(text);
 }
 
+static void keeps_lines_with_nuls_whole(void **state)
+{
+    static const char LINE[] = "before\0behind";
+    struct obs_reason why = {0};
+    struct logql_lines *lines = NULL;
+
+    assert_int_equal(
+        run("{a=\"b\"} |= \"behind\"", (struct text_view){LINE, sizeof(LINE) - 1}, 1, &lines, &why),
+        LOGQL_OK);
+    assert_int_equal(lines->count, 1);
+    assert_int_equal(lines->entries[0].line.size, sizeof(LINE) - 1);
+    assert_memory_equal(lines->entries[0].line.text, LINE, sizeof(LINE));
+    logql_lines_free(lines);
+}
+
 static void gives_up_on_costly_expressions_with_an_error(void **state)
 {
     struct obs_reason why = {0};
@@ -276,6 +291,7 @@ int main(void)
         cmocka_unit_test(refuses_wrong_aggregations),
         cmocka_unit_test(bounds_nesting_length_and_numbers_of_things),
         cmocka_unit_test(survives_hostile_json),
+        cmocka_unit_test(keeps_lines_with_nuls_whole),
         cmocka_unit_test(gives_up_on_costly_expressions_with_an_error),
         cmocka_unit_test(bounds_the_memory_of_an_answer),
         cmocka_unit_test(bounds_steps_time_and_samples),

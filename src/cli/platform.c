@@ -51,6 +51,7 @@ struct start {
     char *environment[ENVIRONMENT_ROOM];
     int environment_count;
     char home[PATHS_ROOM + 32];
+    char telemetry[3][PATHS_ROOM + 64];
 };
 
 __attribute__((format(printf, 2, 3))) static void add(struct start *s, const char *format, ...)
@@ -78,6 +79,21 @@ static void add_arguments(struct start *s, const struct paths *paths)
     add(s, "--variables=%s/platform/variables.json", paths->state);
 }
 
+/* Spans, profiles and logs go to the installation's own store, unless `up` was told otherwise. */
+static void add_telemetry(struct start *s, const struct paths *paths)
+{
+    static const char *const NAMES[] = {"OTEL_EXPORTER_OTLP_ENDPOINT", "OBSERVA_PROFILES_ENDPOINT",
+                                        "OBSERVA_LOGS_ENDPOINT"};
+
+    for (size_t i = 0; i < OBS_COUNT(NAMES); i++) {
+        if (getenv(NAMES[i]))
+            continue;
+        (void)snprintf(s->telemetry[i], sizeof(s->telemetry[i]),
+                       "%s=unix:%s/platform/telemetry.sock", NAMES[i], paths->run);
+        s->environment[s->environment_count++] = s->telemetry[i];
+    }
+}
+
 /* The same for everybody, whatever the shell that typed `up` had set. */
 static void add_environment(struct start *s, const struct paths *paths)
 {
@@ -91,6 +107,7 @@ static void add_environment(struct start *s, const struct paths *paths)
     s->environment[s->environment_count++] = path;
     s->environment[s->environment_count++] = language;
     s->environment[s->environment_count++] = s->home;
+    add_telemetry(s, paths);
     for (char **entry = environ; *entry; entry++) {
         for (size_t i = 0; i < OBS_COUNT(KEPT); i++) {
             size_t size = strlen(KEPT[i]);

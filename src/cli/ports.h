@@ -23,7 +23,8 @@
     PORT("rabbitmq-management")                                                                    \
     PORT("rabbitmq-metrics")                                                                       \
     PORT("postgres-exporter")                                                                      \
-    PORT("redis-exporter")
+    PORT("redis-exporter")                                                                         \
+    PORT("telemetry")
 
 #define PORTS_CONTROL_FIRST 8080
 #define PORTS_CONTROL_LAST 8179

@@ -5,7 +5,10 @@
 #include "load/command.h"
 #include "load/command_args.h"
 #include "load/session.h"
+#include "otel/trace.h"
 #include <string.h>
+
+#define FLUSH_MS 500
 
 /*  identifier, flag, environment, default, value, meaning */
 #define SERVE_ARGS(ROW)                                                                            \
@@ -27,7 +30,9 @@
         "share of journeys whose traceparent says sampled; default: the file's")                   \
     ROW(HOST, "host", NULL, "", "NAME", "Host header")                                             \
     ROW(CA_FILE, "ca-file", NULL, "", "FILE", "trusted certificates for https")                    \
-    ROW(EVENTS, "events", NULL, "65536", "N", "journeys kept in the event log")
+    ROW(EVENTS, "events", NULL, "65536", "N", "journeys kept in the event log")                    \
+    ROW(OTLP, "otlp-endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", "", "URL",                           \
+        "receiver of a span for each sampled journey")
 
 #define SERVE_SWITCHES(ROW) ROW(NO_PROBES, "no-probes", "no correctness probes")
 
@@ -97,6 +102,21 @@ static int set_engine(struct serve *serve, struct obs_reason *why)
     return r;
 }
 
+static int open_tracer(struct serve *serve, struct obs_reason *why)
+{
+    struct obs_tracer_options options = {.service = "load",
+                                         .version = OBS_VERSION,
+                                         .resource = getenv("OTEL_RESOURCE_ATTRIBUTES"),
+                                         .endpoint = serve->values[ARG_OTLP],
+                                         .sample_ratio = 1};
+    int r = obs_tracer_new(&options, &serve->session.engine.tracer);
+
+    if (r < 0)
+        obs_reason_set(why, "--otlp-endpoint is \"%.100s\": expected http://HOST:PORT or unix:PATH",
+                       options.endpoint);
+    return r;
+}
+
 static int prepare(struct serve *serve, struct obs_reason *why)
 {
     struct session_options *session = &serve->session;
@@ -105,6 +125,8 @@ static int prepare(struct serve *serve, struct obs_reason *why)
 
     if (r == 0)
         r = set_engine(serve, why);
+    if (r == 0)
+        r = open_tracer(serve, why);
     if (r == 0)
         r = command_count("events", serve->values[ARG_EVENTS], 1, 1 << 24, &events, why);
     if (r == 0)
@@ -139,6 +161,7 @@ int command_serve(int argc, char *argv[])
     if (r == 0)
         obs_log(OBS_LOG_INFO, "stopped", OBS_INT("pid", getpid()));
     session_result_done(&result);
+    (void)obs_tracer_free(serve.session.engine.tracer, FLUSH_MS);
     target_free(serve.target);
     script_free(serve.script);
     return r == 0 ? EXIT_SUCCESS : command_fail("serve", r, &why);

@@ -17,6 +17,7 @@
 #include "load/target.h"
 
 struct engine;
+struct obs_tracer;
 
 struct engine_options {
     const struct script *script; /* borrowed, as are all pointers, for the engine's life */
@@ -34,7 +35,8 @@ struct engine_options {
     uint64_t drop_after_ns; /* an arrival waits at most so long; 0: 30 s */
     size_t waiting_max;     /* arrivals that may wait; 0: a million */
     struct response_limits limits;
-    struct event_log *events; /* NULL: none */
+    struct event_log *events;  /* NULL: none */
+    struct obs_tracer *tracer; /* of one span per sampled journey; NULL: none */
     /* Journeys of all threads report an order that the target accepted. Any thread; must not block.
      */
     void (*on_order)(const char *order_id, void *userdata);

@@ -12,19 +12,18 @@ static void put_hex(char *out, const uint8_t *bytes, size_t size)
     }
 }
 
-/* W3C Trace Context, level 1: one trace per journey, one parent id per request. */
+/* W3C Trace Context, level 1: one trace per journey, whose span is the parent of all its requests.
+ */
 static int emit_traceparent(struct worker *w, struct user *user)
 {
     static const char pattern[] =
         "traceparent: 00-00000000000000000000000000000000-0000000000000000-00\r\n";
-    struct obs_trace_context *trace = &user->trace;
-    uint64_t span = rng_next(&w->rng) | 1; /* all zero is not allowed */
+    const struct obs_trace_context *trace = &user->trace;
     char *line;
     int r = obs_buffer_reserve(&w->request, sizeof(pattern), &line);
 
     if (r != 0)
         return r;
-    memcpy(trace->span_id, &span, sizeof(trace->span_id));
     memcpy(line, pattern, sizeof(pattern));
     put_hex(line + 16, trace->trace_id, sizeof(trace->trace_id));
     put_hex(line + 49, trace->span_id, sizeof(trace->span_id));

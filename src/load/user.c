@@ -2,6 +2,8 @@
 #include "base/clock.h"
 #include "load/judge.h"
 #include "load/worker.h"
+#include "otel/names.h"
+#include "otel/trace.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -88,8 +90,10 @@ void user_begin(struct worker *w, struct user *user, unsigned journey, uint64_t 
     user->thought_ns = 0;
     if (w->options->has_traceparent) {
         uint64_t id[2] = {rng_next(&w->rng), rng_next(&w->rng) | 1};
+        uint64_t span = rng_next(&w->rng) | 1; /* all zero is not allowed */
 
         memcpy(user->trace.trace_id, id, sizeof(id));
+        memcpy(user->trace.span_id, &span, sizeof(span));
         user->trace.flags =
             rng_to_unit(rng_at(seed, DRAW_SAMPLED)) < w->options->trace_sample ? 1 : 0;
     }
@@ -121,6 +125,23 @@ static void log_event(struct worker *w, const struct user *user, enum failure fa
     event_log_add(w->options->events, &event);
 }
 
+/* The journey as a span: the root of all that it made the target do. */
+static void trace_journey(struct worker *w, const struct user *user, enum failure failure,
+                          uint64_t spent_ns, uint64_t time_ns)
+{
+    struct obs_span span;
+    bool is_ok = failure_outcome(failure) == OUTCOME_OK;
+
+    obs_span_start(&span, w->options->tracer, OBS_SPAN_CLIENT, worker_journey(w, user)->name, NULL);
+    span.context = user->trace;
+    obs_span_set_start(&span, time_ns - spent_ns);
+    obs_span_int(&span, OBS_ATTR_USER_NUMBER, user->number);
+    obs_span_text(&span, OBS_ATTR_JOURNEY_OUTCOME, outcome_name(failure_outcome(failure)));
+    if (!is_ok)
+        obs_span_error(&span, failure_name(failure));
+    obs_span_end_at(&span, time_ns);
+}
+
 static void journey_end(struct worker *w, struct user *user, enum failure failure)
 {
     const struct journey *journey = worker_journey(w, user);
@@ -137,6 +158,8 @@ static void journey_end(struct worker *w, struct user *user, enum failure failur
         if (is_sampled)
             exemplar_set(&stats->exemplars[exemplar_bucket(duration_ns)], &user->trace, duration_ns,
                          time_ns);
+        if (is_sampled && w->options->tracer)
+            trace_journey(w, user, failure, spent_ns, time_ns);
         if (w->options->events)
             log_event(w, user, failure, duration_ns, time_ns);
     }

@@ -159,3 +159,5 @@ struct obs_metric_family *obs_metrics_named(struct obs_metrics *metrics, enum ob
 #define OBS_ATTR_QUEUE_WAIT_MS "app.queue.wait_ms"
 #define OBS_ATTR_ORDER_ID "app.order.id"
 #define OBS_ATTR_PRODUCT_ID "app.product.id"
+#define OBS_ATTR_USER_NUMBER "load.user"
+#define OBS_ATTR_JOURNEY_OUTCOME "load.outcome"

@@ -68,7 +68,7 @@ listens_on_loopback_only() {
     ! ss -tlnpH | grep -E "pid=($pids)," | awk '{print $4}' | grep -vE '^(127\.0\.0\.1|\[::1\]):' | grep .
 }
 
-nine_targets_are_up() { equal "$(query 'count(up{job=~"sut-.*",tenant="solo"} == 1)')" 9; }
+ten_targets_are_up() { equal "$(query 'count(up{job=~"sut-.*",tenant="solo"} == 1)')" 10; }
 
 # Acknowledged over the shop's API: prints the order's id.
 order() {
@@ -247,7 +247,7 @@ check "status is ready" status_is_ready
 check "everything runs as $run_user" all_run_as_the_run_user
 check "servers listen on loopback only" listens_on_loopback_only
 check "an order is placed and fulfilled" "$observa" demo
-check "Prometheus reaches all nine targets of the shop" await 30 nine_targets_are_up
+check "Prometheus reaches all ten targets of the shop" await 30 ten_targets_are_up
 check "a caller's trace goes on through the gateway" trace_goes_on
 check "a bad traceparent is replaced" bad_trace_is_replaced
 check "the gateways refuse odd paths" gateways_refuse_odd_paths

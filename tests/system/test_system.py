@@ -119,7 +119,7 @@ def a_request_without_trace_gets_one(one, sink):
 
 @test
 def prometheus_sees_every_target_up(one, sink):
-    wait_until("no target is down", 30, lambda: one.prometheus("count(up == 1) >= 14") and not one.prometheus("up == 0"))
+    wait_until("no target is down", 30, lambda: one.prometheus("count(up == 1) >= 15") and not one.prometheus("up == 0"))
     jobs = {row["metric"]["job"] for row in one.prometheus("up")}
     wanted = {f"sut-{name}" for name in ("storefront", "catalog", "orders", "fulfilment", "gateway", "redis", "postgres", "rabbitmq", "agent", "load")}
     expect(wanted <= jobs, f"no target for {wanted - jobs}")

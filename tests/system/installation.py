@@ -3,8 +3,10 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 import tempfile
 import time
+import traceback
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -86,8 +88,8 @@ class Installation:
             self.run("down")
         subprocess.run(["rm", "-rf", self.folder, getattr(self, "where", {}).get("run_dir", "/nonexistent")], check=False)
 
-    def marks(self):
-        return [self.folder, self.where["run_dir"]]
+    def processes(self):
+        return processes_of([self.folder, self.where["run_dir"]])
 
     def url(self, port, path):
         return f"http://127.0.0.1:{self.where['port.' + port]}{path}"
@@ -133,3 +135,25 @@ def http(method, url, body=None, headers=None, timeout=10):
             return Reply(reply.status, reply.headers, reply.read())
     except urllib.error.HTTPError as error:
         return Reply(error.code, error.headers, error.read())
+
+
+def main(tests, environment, *things):
+    """Run the tests in order on one installation, as TAP; each gets it and `things`. The exit status."""
+    one = Installation(os.path.abspath(sys.argv[1]), environment)
+    failed = 0
+    print(f"1..{len(tests)}", flush=True)
+    try:
+        for number, function in enumerate(tests, 1):
+            began = time.monotonic()
+            try:
+                function(one, *things)
+                verdict = "ok"
+            except Exception as error:  # every failure is one line of TAP and its story
+                verdict = "not ok"
+                failed += 1
+                for line in (str(error) + "\n" + traceback.format_exc()).splitlines():
+                    print("# " + line)
+            print(f"{verdict} {number} - {function.__name__.replace('_', ' ')} ({time.monotonic() - began:.1f} s)", flush=True)
+    finally:
+        one.remove()
+    return 1 if failed else 0

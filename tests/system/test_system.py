@@ -9,10 +9,9 @@ import signal
 import sys
 import threading
 import time
-import traceback
 import uuid
 
-from installation import Installation, Failed, expect, http, processes_of, wait_until
+from installation import Installation, Failed, expect, http, main, wait_until
 from otlp_sink import Sink
 
 TESTS = []
@@ -245,7 +244,7 @@ def a_second_installation_runs_beside_the_first(one, sink):
         expect(not set(two.where.values()) & set(one.where.values()), "they share a port or a folder")
         expect(two.order("second").status == 201, "no order in the second")
         two.down()
-        left = processes_of(two.marks())
+        left = two.processes()
         expect(not left, f"the second left processes behind: {left}")
         expect(one.is_well() and one.order("still-there").status == 201, "the first one is not well any more")
     finally:
@@ -256,7 +255,7 @@ def a_second_installation_runs_beside_the_first(one, sink):
 def kill_9_of_the_platforms_agent_ends_everything_and_up_starts_clean(one, sink):
     order_id = one.order("before-the-end").json["order_id"]
     os.kill(one.agent_pid("platform"), signal.SIGKILL)
-    wait_until("all processes are gone", 20, lambda: not processes_of(one.marks()))
+    wait_until("all processes are gone", 20, lambda: not one.processes())
     one.up()
     wait_until("the order is still there, fulfilled", 30, lambda: is_fulfilled_once(one, order_id))
 
@@ -264,7 +263,7 @@ def kill_9_of_the_platforms_agent_ends_everything_and_up_starts_clean(one, sink)
 @test
 def down_leaves_no_process_and_no_port_behind(one, sink):
     one.down()
-    left = processes_of(one.marks())
+    left = one.processes()
     expect(not left, f"left behind: {left}")
     try:
         http("GET", one.url("control", "/"), timeout=1)
@@ -274,28 +273,6 @@ def down_leaves_no_process_and_no_port_behind(one, sink):
     expect(one.run("status").returncode == 3, "status does not say that nothing runs")
 
 
-def main():
-    sink = Sink()
-    one = Installation(os.path.abspath(sys.argv[1]), {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint})
-    failed = 0
-    print(f"1..{len(TESTS)}", flush=True)
-    try:
-        for number, function in enumerate(TESTS, 1):
-            began = time.monotonic()
-            try:
-                function(one, sink)
-                verdict = "ok"
-            except Exception as error:  # every failure is one line of TAP and its story
-                verdict = "not ok"
-                failed += 1
-                for line in (str(error) + "\n" + traceback.format_exc()).splitlines():
-                    print("# " + line)
-            print(f"{verdict} {number} - {function.__name__.replace('_', ' ')} ({time.monotonic() - began:.1f} s)", flush=True)
-    finally:
-        one.remove()
-        sink.close()
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    SINK = Sink()
+    sys.exit(main(TESTS, {"OTEL_EXPORTER_OTLP_ENDPOINT": SINK.endpoint}, SINK))

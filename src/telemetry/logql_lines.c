@@ -96,8 +96,7 @@ static enum store_next take(struct logql_scan *scan, uint64_t time_ns, struct te
     count = pick(labels, out->is_categorized ? 1u << LABEL_STREAM : ~0u, key);
     entry->time_ns = time_ns;
     entry->stream = find_stream(c, key, count);
-    entry->line =
-        (struct text_view){obs_arena_copy(out->arena, line.text, line.size), line.size};
+    entry->line = (struct text_view){obs_arena_copy(out->arena, line.text, line.size), line.size};
     if (entry->stream == SIZE_MAX || !entry->line.text ||
         (out->is_categorized &&
          !(add_beside(out, labels, LABEL_METADATA, &entry->metadata, &entry->metadata_count) &&

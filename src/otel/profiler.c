@@ -45,6 +45,7 @@ struct profiler {
     struct obs_http_client *client;
     char name[192]; /* service, encoded for a query */
     char prefix[128];
+    char version[64], next_version[64]; /* of this window; of the next one */
     bool is_stopping;
     unsigned takers;
 };
@@ -178,7 +179,7 @@ static void push(struct profiler *p, uint64_t start_ns, uint64_t end_ns,
                  const struct obs_buffer *body)
 {
     OBS_HTTP_REPLY reply = {0};
-    char target[512];
+    char target[640], label[128] = "";
     struct obs_http_call call = {
         .method = "POST",
         .target = target,
@@ -188,10 +189,12 @@ static void push(struct profiler *p, uint64_t start_ns, uint64_t end_ns,
         .timeout_ms = PUSH_TIMEOUT_MS,
     };
 
+    if (p->version[0] != '\0')
+        snprintf(label, sizeof(label), "%%7Bversion%%3D%s%%7D", p->version); /* {version=…} */
     snprintf(target, sizeof(target),
-             "%s/ingest?name=%s&from=%" PRIu64 "&until=%" PRIu64
+             "%s/ingest?name=%s%s&from=%" PRIu64 "&until=%" PRIu64
              "&format=folded&sampleRate=%d&units=samples&aggregationType=sum",
-             p->prefix, p->name, (uint64_t)(start_ns / OBS_NS_PER_SECOND),
+             p->prefix, p->name, label, (uint64_t)(start_ns / OBS_NS_PER_SECOND),
              (uint64_t)((end_ns + OBS_NS_PER_SECOND - 1) / OBS_NS_PER_SECOND), OBS_PROFILER_HZ);
     (void)obs_http_client_call(p->client, &call, &reply);
 }
@@ -221,7 +224,7 @@ static void wait_until(struct profiler *p, uint64_t until_ns)
                              .tv_nsec = (long)(until_ns % OBS_NS_PER_SECOND)};
     int r = 0;
 
-    while (!p->is_stopping && r == 0)
+    while (!p->is_stopping && r == 0 && strcmp(p->version, p->next_version) == 0)
         r = pthread_cond_timedwait(&p->wake, &p->lock, &until);
 }
 
@@ -234,6 +237,7 @@ static void *window_thread(void *userdata)
         wait_until(p, obs_mono_ns() + p->window_ns);
         if (!p->is_stopping)
             end_window(p);
+        memcpy(p->version, p->next_version, sizeof(p->version));
     }
     pthread_mutex_unlock(&p->lock);
     return NULL;
@@ -377,6 +381,20 @@ int obs_profiler_start(const struct obs_profiler_options *options)
         r = start(options);
     pthread_mutex_unlock(&start_lock);
     return r;
+}
+
+void obs_profiler_set_version(const char *version)
+{
+    pthread_mutex_lock(&start_lock);
+    if (profiler) {
+        pthread_mutex_lock(&profiler->lock);
+        if (obs_text_percent_encode(version, strlen(version), profiler->next_version,
+                                    sizeof(profiler->next_version)) != 0)
+            profiler->next_version[0] = '\0';
+        pthread_cond_broadcast(&profiler->wake);
+        pthread_mutex_unlock(&profiler->lock);
+    }
+    pthread_mutex_unlock(&start_lock);
 }
 
 void obs_profiler_stop(void)

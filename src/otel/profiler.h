@@ -34,6 +34,8 @@ struct obs_profiler_options {
 /* Starts continuous sampling. Return: 0, -EALREADY, -ENOMEM, -errno. */
 int obs_profiler_start(const struct obs_profiler_options *options);
 void obs_profiler_stop(void);
+/* Label `version` of what is pushed from now on; the window under way ends at once. */
+void obs_profiler_set_version(const char *version);
 
 /* Blocks for @seconds (1 to 60), then appends the profile of that time. Worker thread only.
  * Return: 0, OBS_PROFILER_BUSY, < 0. */

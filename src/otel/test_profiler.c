@@ -209,11 +209,13 @@ static void windows_go_to_the_endpoint(void **state)
     assert_int_equal(obs_profiler_start(&(struct obs_profiler_options){
                          .service = "a service", .endpoint = collector.address, .window_s = 1}),
                      0);
+    obs_profiler_set_version("1.0");
     start_burning();
     test_collector_wait_seen(&collector, 1);
     stop_burning();
     obs_profiler_stop();
-    assert_memory_equal(collector.targets[0], "/ingest?name=a%20service&from=1", 31);
+    assert_memory_equal(collector.targets[0], "/ingest?name=a%20service%7Bversion%3D1.0%7D&from=1",
+                        50);
     assert_non_null(strstr(collector.targets[0], "&until=1"));
     assert_non_null(strstr(collector.targets[0], "&format=folded&sampleRate=97"));
     assert_true(samples_with(collector.last_body.data, "burn_in_the_test ", &all) > 0);

@@ -22,6 +22,7 @@ void service_settings_apply(struct service *s, const struct obs_settings_view *v
     obs_log_set_version(version);
     obs_metrics_set_version(s->telemetry.metrics, version);
     obs_tracer_set_version(s->telemetry.tracer, version);
+    obs_profiler_set_version(version);
     if (d->row_trace_ratio != SIZE_MAX)
         obs_tracer_set_ratio(s->telemetry.tracer, obs_setting_number(view, d->row_trace_ratio));
     if (d->row_workers != SIZE_MAX) {
@@ -187,8 +188,11 @@ void service_profiler_start(struct service *s, const char *const *args)
 {
     struct obs_profiler_options options = {.service = s->definition->name,
                                            .endpoint = args[ARG_PROFILES]};
+    const struct obs_settings_view *view = obs_settings_acquire(s->settings);
     int r = obs_profiler_start(&options);
 
+    obs_profiler_set_version(obs_setting_text(view, SERVICE_ROW_VERSION));
+    obs_settings_release(view);
     if (r < 0)
         obs_log(OBS_LOG_WARN, "profiler could not start, ignoring",
                 OBS_TEXT("error", strerror(-r)));

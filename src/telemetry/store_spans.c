@@ -8,6 +8,7 @@
 struct span_read {
     const struct span_hints *hints; /* NULL: by trace ids */
     const uint8_t (*trace_ids)[16]; /* sorted */
+    uint64_t *trace_hashes;         /* for filters */
     size_t trace_count;
     store_span_fn *fn;
     void *userdata;
@@ -179,7 +180,7 @@ static bool segment_block_is_possible(const struct span_read *read, struct segme
                                       size_t block, int fd)
 {
     for (size_t i = 0; i < read->trace_count; i++)
-        if (segment_has_trace(segment, fd, block, block_trace_hash(read->trace_ids[i])))
+        if (segment_has_trace(segment, fd, block, read->trace_hashes[i]))
             return true;
     return false;
 }
@@ -248,9 +249,17 @@ static int read_all(struct store *store, const char *tenant, struct span_read *r
 int store_find_traces(struct store *store, const char *tenant, const uint8_t (*trace_ids)[16],
                       size_t count, store_span_fn *fn, void *userdata)
 {
-    struct span_read read = {
-        .trace_ids = trace_ids, .trace_count = count, .fn = fn, .userdata = userdata};
+    OBS_CLEANUP(obs_freep) uint64_t *hashes = calloc(count + 1, sizeof(*hashes));
+    struct span_read read = {.trace_ids = trace_ids,
+                             .trace_hashes = hashes,
+                             .trace_count = count,
+                             .fn = fn,
+                             .userdata = userdata};
 
+    if (!hashes)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        hashes[i] = block_trace_hash(trace_ids[i]);
     return read_all(store, tenant, &read);
 }
 

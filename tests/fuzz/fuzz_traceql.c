@@ -29,7 +29,7 @@ static void make_spans(struct span_view spans[SPANS])
         spans[i].parent_span_id[0] = (uint8_t)((i + 1) / 2);
         spans[i].start_ns = 1000000000ULL + i * 1000;
         spans[i].end_ns = spans[i].start_ns + i * 50000000ULL;
-        spans[i].service = TEXT("front");
+        spans[i].service = i == 4 ? TEXT("") : TEXT("front"); /* as its resource says */
         spans[i].name = i % 2 ? TEXT("GET /") : TEXT("x");
         spans[i].kind = (uint8_t)i;
         spans[i].status = (uint8_t)(i % 3);

@@ -223,21 +223,41 @@ static void refuses_names_that_are_no_folder(void **state)
     assert_int_equal(store_append_spans(store, "", &span, 1, &why), STORE_REFUSED);
 }
 
+static int in_memory(void **state)
+{
+    use_segments = use_replay = false;
+    return 0;
+}
+
+static int after_a_restart(void **state)
+{
+    use_segments = false;
+    use_replay = true;
+    return 0;
+}
+
+static int in_segments(void **state)
+{
+    use_segments = use_replay = true;
+    return 0;
+}
+
+#define EACH_WAY(test)                                                                             \
+    {#test " in memory", test, in_memory, NULL, NULL},                                             \
+        {#test " after a restart", test, after_a_restart, NULL, NULL},                             \
+    {                                                                                              \
+#test " in segments", test, in_segments, NULL, NULL                                        \
+    }
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds_the_spans_of_a_trace),
-        cmocka_unit_test(narrows_by_what_the_hints_say),
-        cmocka_unit_test(gives_lines_in_time_order),
-        cmocka_unit_test(names_each_label_once),
+        EACH_WAY(finds_the_spans_of_a_trace),
+        EACH_WAY(narrows_by_what_the_hints_say),
+        EACH_WAY(gives_lines_in_time_order),
+        EACH_WAY(names_each_label_once),
         cmocka_unit_test(refuses_names_that_are_no_folder),
     };
 
-    int failed = cmocka_run_group_tests_name("store in memory", tests, NULL, NULL);
-
-    use_replay = true;
-    failed += cmocka_run_group_tests_name("store after a restart", tests, NULL, NULL);
-    use_segments = true;
-    failed += cmocka_run_group_tests_name("store in segments, after a restart", tests, NULL, NULL);
-    return failed;
+    return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }

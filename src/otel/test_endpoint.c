@@ -24,8 +24,8 @@ static void reads_addresses_and_prefixes(void **state)
 
 static void refuses_what_is_no_endpoint(void **state)
 {
-    static const char *const CASES[] = {"", "https://x:1", "x:4318", "http://", "http://u@h:1",
-                                        "http://h:1?x"};
+    static const char *const CASES[] = {"",        "https://x:1",  "x:4318",
+                                        "http://", "http://u@h:1", "http://h:1?x"};
     struct obs_endpoint endpoint;
     struct obs_reason why;
 

@@ -156,7 +156,7 @@ static int take_matrix(struct logql_eval *eval, struct logql_matrix *matrix,
             return LOGQL_REFUSED;
     }
     for (size_t i = 0; i < matrix->count; i++)
-        if (memchr(matrix->series[i]->has, true, eval->steps))
+        if (memchr(matrix->series[i]->has, 1, eval->steps))
             matrix->series[numbers->count++] = matrix->series[i];
     numbers->series = matrix->series;
     if (numbers->count > LOGQL_SERIES_MAX) {

@@ -84,7 +84,7 @@ uint64_t tempo_deadline(const struct telemetry *telemetry)
 void tempo_reply_failed(struct obs_http_request *request, const struct telemetry *telemetry, int r,
                         const struct obs_reason *why)
 {
-    if (r == TEMPO_REFUSED && why->line > 0) {
+    if (r == TEMPO_REFUSED && why && why->line > 0) {
         struct obs_reason placed = {.line = why->line, .column = why->column};
 
         obs_reason_set_at(&placed, why->line, why->column,
@@ -92,7 +92,7 @@ void tempo_reply_failed(struct obs_http_request *request, const struct telemetry
                           "%u: %.180s",
                           why->line, why->column, why->text);
         obs_http_reply_problem(request, 400, &placed);
-    } else if (r == TEMPO_REFUSED) {
+    } else if (r == TEMPO_REFUSED && why) {
         obs_http_reply_problem(request, 400, why);
     } else if (r == TEMPO_TIMEOUT) {
         obs_http_reply_problemf(request, 504,

@@ -91,4 +91,6 @@ int obs_http1_body_next(struct obs_http1_body *body, const char *data, size_t si
                         size_t *ret_used, struct obs_span_text *ret_piece,
                         struct obs_reason *reterr_reason);
 
+bool obs_http1_is_token(char c); /* tchar of RFC 9110 section 5.6.2 */
+
 const char *obs_http1_status_text(int status); /* "Not Found"; "Unknown" for others */

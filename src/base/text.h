@@ -49,6 +49,8 @@ char *obs_text_number(double value, char out[OBS_TEXT_NUMBER_SIZE]);
 size_t obs_text_json_escape(const char *text, size_t size, char *out, size_t capacity,
                             size_t *ret_used);
 
+/* Write code point @code (at most U+10FFFF) as UTF-8. Return: bytes written, 1 to 4. */
+size_t obs_text_put_utf8(uint32_t code, char out[4]);
 bool obs_text_is_utf8(const char *text, size_t size);
 /* Bytes of the character (RFC 3629) at the start of text[size]: 1 to 4, or 0 when there is none. */
 size_t obs_text_utf8_length(const char *text, size_t size);

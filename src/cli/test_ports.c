@@ -56,7 +56,9 @@ static void chooses_a_different_port_for_each_name(void **state)
     json_t *a, *b;
 
     assert_int_equal(ports_choose(path, SEED, 0, &ports, NULL), PORTS_OK);
-    assert_int_equal(json_object_size(ports), 11);
+#define COUNT_PORT(name) +1
+    assert_int_equal(json_object_size(ports), 0 PORTS(COUNT_PORT));
+#undef COUNT_PORT
     json_object_foreach (ports, a_name, a) {
         assert_in_range(json_integer_value(a), 20000, 31999);
         json_object_foreach (ports, b_name, b)

@@ -82,30 +82,6 @@ static bool read_hex(const char *at, const char *end, uint32_t *ret_code)
     return true;
 }
 
-static size_t put_utf8(uint32_t code, char *out)
-{
-    if (code < 0x80) {
-        out[0] = (char)code;
-        return 1;
-    }
-    if (code < 0x800) {
-        out[0] = (char)(0xc0 | code >> 6);
-        out[1] = (char)(0x80 | (code & 0x3f));
-        return 2;
-    }
-    if (code < 0x10000) {
-        out[0] = (char)(0xe0 | code >> 12);
-        out[1] = (char)(0x80 | (code >> 6 & 0x3f));
-        out[2] = (char)(0x80 | (code & 0x3f));
-        return 3;
-    }
-    out[0] = (char)(0xf0 | code >> 18);
-    out[1] = (char)(0x80 | (code >> 12 & 0x3f));
-    out[2] = (char)(0x80 | (code >> 6 & 0x3f));
-    out[3] = (char)(0x80 | (code & 0x3f));
-    return 4;
-}
-
 /* \uXXXX at @at (behind the u), surrogate pairs joined; a lone half becomes U+FFFD. */
 static bool read_unicode(const char **at, const char *end, char *out, size_t *used)
 {
@@ -119,7 +95,7 @@ static bool read_unicode(const char **at, const char *end, char *out, size_t *us
         code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
         *at += 6;
     }
-    *used += put_utf8(code >= 0xd800 && code < 0xe000 ? 0xfffd : code, out + *used);
+    *used += obs_text_put_utf8(code >= 0xd800 && code < 0xe000 ? 0xfffd : code, out + *used);
     return true;
 }
 

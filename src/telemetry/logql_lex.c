@@ -182,30 +182,6 @@ static void bad(struct logql_token *token, const char *why)
     token->text = (struct text_view){why, strlen(why)};
 }
 
-static size_t put_utf8(uint32_t code, char *out)
-{
-    if (code < 0x80) {
-        out[0] = (char)code;
-        return 1;
-    }
-    if (code < 0x800) {
-        out[0] = (char)(0xc0 | code >> 6);
-        out[1] = (char)(0x80 | (code & 0x3f));
-        return 2;
-    }
-    if (code < 0x10000) {
-        out[0] = (char)(0xe0 | code >> 12);
-        out[1] = (char)(0x80 | (code >> 6 & 0x3f));
-        out[2] = (char)(0x80 | (code & 0x3f));
-        return 3;
-    }
-    out[0] = (char)(0xf0 | code >> 18);
-    out[1] = (char)(0x80 | (code >> 12 & 0x3f));
-    out[2] = (char)(0x80 | (code >> 6 & 0x3f));
-    out[3] = (char)(0x80 | (code & 0x3f));
-    return 4;
-}
-
 static bool read_code(const char **at, const char *end, int digits, int base, uint32_t *ret_code)
 {
     *ret_code = 0;
@@ -249,7 +225,7 @@ static bool read_escape(const char **at, const char *end, char *out, size_t *use
     if (!read_code(at, end, c == 'u' ? 4 : 8, 16, &code) || code > 0x10ffff ||
         (code >= 0xd800 && code <= 0xdfff))
         return false;
-    *used += put_utf8(code, out + *used);
+    *used += obs_text_put_utf8(code, out + *used);
     return true;
 }
 

@@ -139,7 +139,7 @@ static int push(struct rig *rig, const char *name, unsigned at_s, const char *ex
     return push_as(rig, NULL, name, at_s, extra, body, strlen(body));
 }
 
-static int get(struct rig *rig, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static int get(struct rig *rig, const char *format, ...)
 {
     char target[2000];
     va_list args;

@@ -23,6 +23,7 @@ static void look(struct loki_batch *batch)
         for (size_t m = 0; m < lines[i].metadata_count; m++)
             sink ^= lines[i].metadata[m].value.text[lines[i].metadata[m].value.size - 1];
     }
+    (void)sink;
     loki_batch_free(batch);
 }
 

@@ -186,9 +186,10 @@ static int run(struct cli *cli)
     if (r == CLI_OK)
         r = follow(&d, text_of(order, "order_id"), text_of(order, "status"));
     if (r == CLI_OK)
-        printf("\nThe trace of all this is %s. In the logs:\n"
-               "  %s/bin/observa logs gateway storefront catalog orders fulfilment | grep %s\n",
-               d.trace_id, cli->paths.dist, d.trace_id);
+        printf("\nWhat happened on the way, across all services (the last spans arrive within two "
+               "seconds):\n  %s/bin/observa traces %s\n  %s/bin/observa logs --query "
+               "'{service_name=~\".+\"} | trace_id=\"%s\"'\n",
+               cli->paths.dist, d.trace_id, cli->paths.dist, d.trace_id);
     obs_http_client_free(d.client);
     return r;
 }

@@ -80,8 +80,8 @@ static void check_packages(struct doctor *d)
 static void check_staged(struct doctor *d)
 {
     static const char *const PROGRAMS[] = {
-        "observa",         "observa-agent",  "observa-storefront",
-        "observa-catalog", "observa-orders", "observa-fulfilment"};
+        "observa",        "observa-agent",      "observa-storefront", "observa-catalog",
+        "observa-orders", "observa-fulfilment", "observa-load",       "observa-telemetry"};
     char path[PATHS_ROOM];
     size_t missing = 0;
 

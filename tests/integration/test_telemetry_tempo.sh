@@ -6,11 +6,17 @@ set -u
 program=$1
 folder=$(mktemp -d /tmp/test-tempo-XXXXXX)
 socket=$folder/telemetry.sock
-pid=
+# A check runs in a subshell: what it starts is known by a file, not by a variable.
 stop() {
-    [ -z "$pid" ] || { kill "$1" "$pid"; wait "$pid"; pid=; } 2>/dev/null
+    local pid
+    pid=$(cat "$folder/pid" 2>/dev/null) || return 0
+    rm "$folder/pid"
+    kill -KILL "$pid" && await 10 is_gone "$pid"
 }
-trap 'stop -KILL; rm -rf "$folder"' EXIT
+is_gone() { # a zombie that nobody has reaped yet has gone, too
+    [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
+}
+trap 'stop; rm -rf "$folder"' EXIT
 
 ask() {
     curl -sS --unix-socket "$socket" "$@"
@@ -18,7 +24,7 @@ ask() {
 
 start() {
     "$program" --listen "unix:$socket" --data "$folder/data" --default-tenant solo >"$folder/log" 2>&1 &
-    pid=$!
+    echo $! >"$folder/pid"
     await 10 is_ready
 }
 
@@ -86,7 +92,8 @@ draws_the_graph() {
 }
 
 has_everything_after_a_kill() {
-    stop -KILL
+    [ -s "$folder/pid" ] && stop || return 1
+    if is_ready; then echo "it still answers after kill -9"; return 1; fi
     start && gives_the_trace && searches
 }
 
